@@ -1,0 +1,66 @@
+"""What a wire is: how a request is said and how the answer is heard.
+
+A decoder is fed bytes as they come off the network and answers with canonical payloads: items, `provider_event`,
+`usage_update` and, last, `step_done`. It never raises on what a provider sends and never waits; it keeps no clock.
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tailrace.schema.errors import ProviderError
+from tailrace.schema.events import Payload
+from tailrace.schema.request import ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeContext:
+    """Where the answer belongs: the step it is, and how to name items that the provider left unnamed.
+
+    An item's id is the provider's where it sends one that is not in `taken_ids` (the run's ids so far); otherwise
+    `id_prefix` and a count.
+    """
+
+    provider_id: str
+    model_id: str
+    step: int = 1
+    id_prefix: str = "item_"
+    taken_ids: Container[str] = field(default_factory=frozenset)
+
+
+class Decoder(Protocol):
+    """One model call's answer, from bytes to payloads."""
+
+    @property
+    def done(self) -> bool:
+        """Has the answer ended (well or badly)? What comes after it is not looked at."""
+
+    @property
+    def error(self) -> ProviderError | None:
+        """What went wrong, if anything did. Items still open then are the caller's to close."""
+
+    def feed(self, data: bytes) -> list[Payload]:
+        """Take what one network read brought, split anywhere."""
+
+    def close(self) -> list[Payload]:
+        """The bytes have ended. Without a terminal event before this, `error` is `stream_interrupted`."""
+
+    def whole(self, body: bytes) -> list[Payload]:
+        """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
+
+
+Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A provider's protocol.
+
+    `path` is appended to the provider's base URL; `headers` takes the key, if there is one.
+    """
+
+    name: str
+    decoder: Callable[[DecodeContext], Decoder]
+    build: Callable[[ModelRequest, Quirks], dict[str, Any]]
+    path: str
+    headers: Callable[[str | None], dict[str, str]]

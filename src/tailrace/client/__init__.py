@@ -1,0 +1,1 @@
+"""The Python client: talks to a server only over HTTP."""

@@ -1,0 +1,1 @@
+"""Egress: a folder per client protocol. Pure."""

@@ -1,0 +1,1 @@
+"""The memory: one durable, gapless, sealed event log per run."""

@@ -1,0 +1,69 @@
+"""The log's interface. Every implementation passes `tailrace.testing.log_conformance`.
+
+Promises (design rules 1, 2 and 4): an append is atomic, assigns `seq` 1, 2, 3, …, and is durable when it returns; no
+reader sees an event before that. An append with an older epoch than the last `acquire` gave raises StaleEpoch, one behind
+the terminal event raises Sealed (the append that holds the terminal event seals).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from tailrace.schema.batch import Batch
+from tailrace.schema.events import Payload, TraceContext
+
+
+class Head(Struct, frozen=True):
+    """Where a run's log stands. `last_seq` is 0 where nothing has been appended."""
+
+    run_id: str
+    epoch: int
+    last_seq: int
+    sealed: bool
+
+
+class Log(Protocol):
+    """One event log per run."""
+
+    async def acquire(self, run_id: str) -> int:
+        """Become the run's only writer: the new epoch, one higher than any before. Makes the log where there is none.
+
+        Raises Sealed where the run has ended.
+        """
+
+    async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
+        """Append all of `payloads` or none. Raises StaleEpoch, Sealed, and NotFound for a log never acquired."""
+
+    async def head(self, run_id: str) -> Head | None:
+        """Where the log stands; None where there is none."""
+
+    async def read(self, run_id: str, after: int = 0, limit: int = 1024) -> list[Batch]:
+        """A page: the batches behind `after`, up to about `limit` events (whole batches; at least one if any is there).
+
+        The first is cut to begin at `after` + 1. Empty at the end, and for an unknown run.
+        """
+
+    def tail(self, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+        """Batches behind `after` as they come, woken at once; ends behind the terminal event.
+
+        Raises NotFound for an unknown run, also where the log is deleted meanwhile.
+        """
+
+    async def unsealed(self) -> list[Head]:
+        """The logs that have not ended."""
+
+    async def heads(self) -> list[Head]:
+        """All logs."""
+
+    async def changed(self) -> set[str]:
+        """The runs appended to since the last call; waits until there is one. For one caller: the projector."""
+
+    async def delete(self, run_ids: Sequence[str]) -> None:
+        """Forget these runs, if known. Their tails raise NotFound."""
+
+    async def ping(self) -> None:
+        """Raises NotReady where appends cannot be had."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go. Later calls raise NotReady."""

@@ -1,0 +1,1 @@
+"""The turn: a pure step decides, drive carries it out."""

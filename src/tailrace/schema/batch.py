@@ -1,0 +1,83 @@
+"""A batch: consecutive events of one run that were appended together, the unit in which a log stores and wakes.
+
+All events of a batch share a timestamp and a trace context, because both are given at the append (design: ids, `seq` and
+time only at `log.append`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tailrace.schema import codec
+from tailrace.schema.events import TERMINAL, Event, Payload, TraceContext
+
+
+class Batch:
+    """Events `first_seq` to `last_seq` of `run_id`: payloads as values, as JSON, or both; each made when first asked for."""
+
+    __slots__ = ("_frames", "_payloads", "_raw", "first_seq", "last_seq", "run_id", "timestamp", "trace")
+
+    def __init__(
+        self,
+        run_id: str,
+        first_seq: int,
+        timestamp: int,
+        trace: TraceContext,
+        *,
+        payloads: Sequence[Payload] | None = None,
+        raw: Sequence[bytes] | None = None,
+    ) -> None:
+        known = payloads if payloads is not None else raw
+        if not known:
+            raise ValueError("a batch holds at least one event")
+        self.run_id = run_id
+        self.first_seq = first_seq
+        self.last_seq = first_seq + len(known) - 1
+        self.timestamp = timestamp
+        self.trace = trace
+        self._payloads = payloads
+        self._raw = raw
+        self._frames: dict[str, bytes] = {}
+
+    @property
+    def payloads(self) -> Sequence[Payload]:
+        """The payloads, decoded (and brought up to date, see `codec.decode_payload`)."""
+        if self._payloads is None:
+            self._payloads = [codec.decode_payload(raw) for raw in self._raw or ()]
+        return self._payloads
+
+    @property
+    def raw(self) -> Sequence[bytes]:
+        """The payloads as JSON, as they rest."""
+        if self._raw is None:
+            self._raw = [codec.encode(payload) for payload in self._payloads or ()]
+        return self._raw
+
+    @property
+    def is_last(self) -> bool:
+        """Does this batch end its run? A terminal event is always the last one (grammar)."""
+        return isinstance(self.payloads[-1], TERMINAL)
+
+    def events(self) -> Iterator[Event]:
+        """The events in their envelopes."""
+        return (
+            codec.envelope(self.run_id, self.first_seq + offset, self.timestamp, self.trace, payload)
+            for offset, payload in enumerate(self.payloads)
+        )
+
+    def memo(self, key: str, make: Callable[["Batch"], bytes]) -> bytes:
+        """What `make` turns this batch into, made once however many readers ask (encode once, send many)."""
+        made = self._frames.get(key)
+        if made is None:
+            made = self._frames[key] = make(self)
+        return made
+
+    def after(self, seq: int) -> "Batch":
+        """The part of this batch behind `seq`: itself where that is all of it.
+
+        Raises ValueError where nothing is left.
+        """
+        if seq < self.first_seq:
+            return self
+        skip = seq - self.first_seq + 1
+        payloads = self._payloads[skip:] if self._payloads is not None else None
+        raw = self._raw[skip:] if self._raw is not None else None
+        return Batch(self.run_id, seq + 1, self.timestamp, self.trace, payloads=payloads, raw=raw)

@@ -1,0 +1,123 @@
+"""The only JSON door. Everything that becomes JSON or comes from it passes here.
+
+Decoding raises `InvalidJson`, whose `field` is a path such as `outputs[0].call_id`.
+"""
+
+import re
+from hashlib import sha1
+from typing import Any, TypeVar
+
+import msgspec
+
+from tailrace.schema.errors import InvalidJson
+from tailrace.schema.events import Event, Payload, TraceContext, type_of
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+_payload_decoder = msgspec.json.Decoder(Payload)
+_any_decoder = msgspec.json.Decoder()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
+_MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+_NAMESPACE = b"tailrace.event/"
+
+encode = _encoder.encode
+
+
+def encode_pretty(value: object) -> str:
+    """JSON for people."""
+    return msgspec.json.format(encode(value), indent=2).decode()
+
+
+def decode(data: bytes | str, kind: type[T]) -> T:
+    """JSON text as a value of `kind`. Raises InvalidJson."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _invalid(error) from error
+
+
+def decode_any(data: bytes | str) -> Any:
+    """JSON text as plain dicts, lists and scalars: for a provider's JSON. Raises InvalidJson."""
+    try:
+        return _any_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _invalid(error) from error
+
+
+def convert(value: object, kind: type[T]) -> T:
+    """Plain dicts and lists as a value of `kind`. Raises InvalidJson."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
+def to_builtins(value: object) -> Any:
+    """A value as plain dicts, lists and scalars."""
+    return msgspec.to_builtins(value)
+
+
+def decode_payload(data: bytes) -> Payload:
+    """A stored payload, brought up to date where an older version wrote it. Raises InvalidJson."""
+    try:
+        return _payload_decoder.decode(data)
+    except msgspec.ValidationError as error:
+        upcast = _upcast(_any_decoder.decode(data))
+        if upcast is None:
+            raise _invalid(error) from error
+        return convert(upcast, Payload)  # type: ignore[arg-type]  # a union is a type to msgspec
+    except msgspec.DecodeError as error:
+        raise _invalid(error) from error
+
+
+# Older payload shapes: type -> a function that makes today's dict of yesterday's. Version 1 has no elders, so that the
+# table is empty; it is the one place to add to when a field changes its name or meaning.
+UPCASTS: dict[str, Any] = {}
+
+
+def _upcast(old: Any) -> dict[str, Any] | None:
+    change = UPCASTS.get(old.get("type", "")) if isinstance(old, dict) else None
+    return change(old) if change else None
+
+
+def event_id(run_id: str, seq: int) -> str:
+    """A UUID (RFC 9562 §5.5, version 5) derived from run and seq, so that a replay is the same to the byte."""
+    digest = sha1(b"%s%s/%d" % (_NAMESPACE, run_id.encode(), seq), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+
+
+def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload: Payload) -> Event:
+    """A payload in its envelope (contract §3)."""
+    return Event(
+        event_id=event_id(run_id, seq),
+        seq=seq,
+        timestamp=timestamp,
+        trace_context=trace,
+        run_id=run_id,
+        type=type_of(payload),
+        payload=payload,
+    )
+
+
+def decode_event(data: bytes | str) -> Event:
+    """An event from its JSON. Raises InvalidJson, also where `type` is not `payload.type`."""
+    event = decode(data, Event)
+    if event.type != type_of(event.payload):
+        raise InvalidJson(f"`type` is {event.type!r}, but `payload.type` is {type_of(event.payload)!r}", field="type")
+    return event
+
+
+def _invalid(error: Exception) -> InvalidJson:
+    message = str(error)
+    where = _WHERE.search(message)
+    path = where["path"].removeprefix("$").removeprefix(".") if where else ""
+    missing = _MISSING.search(message)
+    if missing:
+        path = f"{path}.{missing['name']}" if path else missing["name"]
+    return InvalidJson(_WHERE.sub("", message), field=path or None)

@@ -1,0 +1,166 @@
+"""The error tree, split by whose fault it is.
+
+    TailraceError
+    ├── RequestError            the caller's: mapped to an HTTP status in api/errors.py
+    │   ├── InvalidRequest      400, names the field
+    │   │   └── InvalidJson
+    │   ├── Unauthorized        401
+    │   ├── Forbidden           403
+    │   ├── NotFound            404
+    │   ├── Conflict            409
+    │   ├── TooLarge            413
+    │   ├── RateLimited         429
+    │   └── NotReady            503
+    ├── LogError                a promise of the log that an append would break
+    │   ├── StaleEpoch
+    │   └── Sealed
+    ├── ProviderError           the provider's, or the way to it; ends in the log as an event
+    └── SettingsError           the operator's; stops the start
+"""
+
+from typing import Any
+
+from tailrace.schema.response import ErrorInfo
+
+
+class TailraceError(Exception):
+    """Every error that Tailrace raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(TailraceError):
+    """The caller can mend it; `code` is the contract's (§4)."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, field: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.details = {**({"field": field} if field else {}), **details}
+
+    @property
+    def field(self) -> str | None:
+        """The path of the field at fault, as in `outputs[0].call_id`."""
+        return self.details.get("field")
+
+
+class InvalidRequest(RequestError):
+    """The request is not of the form the route takes."""
+
+
+class InvalidJson(InvalidRequest):
+    """The bytes are no JSON, or not of the shape wanted."""
+
+
+class Unauthorized(RequestError):
+    """No key, or a wrong one."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The key may not do this."""
+
+    code = "forbidden"
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(RequestError):
+    """It cannot be done in the state that things are in."""
+
+    code = "conflict"
+
+
+class TooLarge(RequestError):
+    """The body is over the limit."""
+
+    code = "too_large"
+
+
+class RateLimited(RequestError):
+    """Too much at once; `retry_after` in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class NotReady(RequestError):
+    """The log or the store is out of reach; `retry_after` in seconds."""
+
+    code = "not_ready"
+    retry_after = 1.0
+
+
+class LogError(TailraceError):
+    """The log refused an append."""
+
+
+class StaleEpoch(LogError):
+    """Another writer has taken the run (rule 4)."""
+
+
+class Sealed(LogError):
+    """The run has ended (rule 2)."""
+
+
+class SettingsError(TailraceError):
+    """A setting is unknown or wrong; the message names it and where it stands."""
+
+
+# code -> is another try of any use? The one table for what a provider, or the way to it, can do wrong.
+CODES: dict[str, bool] = {
+    "invalid_request": False,
+    "authentication": False,
+    "permission": False,
+    "not_found": False,
+    "too_large": False,
+    "context_overflow": False,
+    "content_filter": False,
+    "quota_exceeded": False,
+    "rate_limited": True,
+    "overloaded": True,
+    "server_error": True,
+    "timeout": True,
+    "connection": True,
+    "stream_interrupted": True,
+    "protocol_error": False,
+    "provider_error": False,
+    "interrupted": True,
+    "limit": False,
+    "internal": False,
+}
+
+
+class ProviderError(TailraceError):
+    """A provider, or the way to it, failed. `retry_after` in seconds, where the provider said so."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = CODES[code]
+        self.status = status
+        self.retry_after = retry_after
+        self.details = details
+
+    def info(self) -> ErrorInfo:
+        """As it stands in an event."""
+        details = {**(self.details or {}), **({"status": self.status} if self.status else {})}
+        return ErrorInfo(code=self.code, message=self.message, retryable=self.retryable, details=details or None)

@@ -1,0 +1,226 @@
+"""Events: what a run's log says (contract §3).
+
+A *payload* is what is stored; an *event* is a payload in its envelope, as a reader sees it. The envelope's other fields
+are inflated on reading: a log keeps only seq, timestamp, trace context and payload.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tailrace.schema.items import ItemType, Origin, OutputItem
+from tailrace.schema.response import ErrorInfo, FinishReason, Status, Usage
+
+Channel = str  # refusal, summary, annotation, logprobs, input, output, image, …: what a delta grows besides main text
+
+
+class TraceContext(Struct, omit_defaults=True, frozen=True):
+    """W3C Trace Context of the span an event belongs to (https://www.w3.org/TR/trace-context/)."""
+
+    traceparent: str
+    tracestate: str | None = None
+
+
+class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, frozen=True):
+    """What every payload shares: tagged by `type`, optional fields absent where `None`."""
+
+
+class ResponseStart(_Payload, tag="response_start"):
+    """The run exists. Always seq 1."""
+
+    response_id: str
+    turn_id: str
+    thread_id: str
+    model_id: str
+    provider_id: str
+    created_at: int
+    agent_id: str | None = None
+
+
+class StepStart(_Payload, tag="step_start"):
+    """A model call begins; steps count from 1."""
+
+    step: int
+    provider_id: str
+    model_id: str
+
+
+class StepDone(_Payload, tag="step_done"):
+    """A model call ended."""
+
+    step: int
+    provider_id: str
+    model_id: str
+    finish_reason: FinishReason
+    provider_response_id: str | None = None
+    usage: Usage | None = None
+
+
+class ItemStart(_Payload, tag="item_start"):
+    """An item begins; what is known of it already travels along."""
+
+    item_id: str
+    item_type: ItemType
+    origin: Origin | None = None
+    initial_content: str | None = None
+    name: str | None = None
+    call_id: str | None = None
+    arguments: str | None = None
+    code: str | None = None
+    language: Literal["javascript", "python"] | None = None
+    provider_type: str | None = None
+
+
+class ItemDelta(_Payload, tag="item_delta"):
+    """An item grows: its main text, or `channel` (in content part `part`, counted from 0)."""
+
+    item_id: str
+    delta_content: str
+    channel: Channel | None = None
+    part: int | None = None
+
+
+class ItemDone(_Payload, tag="item_done"):
+    """An item is whole; `final_item` is authoritative."""
+
+    item_id: str
+    final_item: OutputItem
+
+
+class ItemError(_Payload, tag="item_error"):
+    """An item failed; it keeps its place and its partial content."""
+
+    item_id: str
+    error: ErrorInfo
+
+
+class ItemCancelled(_Payload, tag="item_cancelled"):
+    """An item was called off; it keeps its place and its partial content."""
+
+    item_id: str
+    reason: str | None = None
+
+
+class ScriptExecutionStart(_Payload, tag="script_execution_start"):
+    """A script begins to run."""
+
+    item_id: str
+    code: str
+
+
+class ScriptExecutionDone(_Payload, tag="script_execution_done"):
+    """A script returned."""
+
+    item_id: str
+    result: str
+    success: bool
+
+
+class ScriptExecutionError(_Payload, tag="script_execution_error"):
+    """A script failed."""
+
+    item_id: str
+    error: ErrorInfo
+
+
+class ApprovalRequested(_Payload, tag="approval_requested"):
+    """A tool call waits for a person; `expires_at` in milliseconds since the epoch."""
+
+    approval_id: str
+    item_id: str
+    tool: str
+    arguments: str
+    reason: str
+    expires_at: int
+
+
+class ApprovalResolved(_Payload, tag="approval_resolved"):
+    """A person, a policy or the clock decided."""
+
+    approval_id: str
+    decision: Literal["approved", "approved_for_run", "denied", "expired"]
+    by: str
+
+
+class UsageUpdate(_Payload, tag="usage_update"):
+    """Token counts as the provider reports them in mid-step; the step's final usage is in `step_done`."""
+
+    response_id: str
+    usage: Usage
+
+
+class ProviderEvent(_Payload, tag="provider_event"):
+    """What a provider said and the schema has no word for, whole (rule 3)."""
+
+    provider_id: str
+    name: str
+    data: Any
+
+
+class Heartbeat(_Payload, tag="heartbeat"):
+    """Never stored; known so that a reader of other transports may ignore it."""
+
+
+class ResponseDone(_Payload, tag="response_done"):
+    """Terminal: the run ended as meant."""
+
+    response_id: str
+    status: Status
+    finish_reason: FinishReason
+    usage: Usage | None = None
+
+
+class ResponseError(_Payload, tag="response_error"):
+    """Terminal: the run failed."""
+
+    response_id: str
+    error: ErrorInfo
+
+
+class TurnAborted(_Payload, tag="turn_aborted_by_user"):
+    """Terminal: the run was called off."""
+
+    turn_id: str
+    reason: str
+
+
+Payload = (
+    ResponseStart
+    | StepStart
+    | StepDone
+    | ItemStart
+    | ItemDelta
+    | ItemDone
+    | ItemError
+    | ItemCancelled
+    | ScriptExecutionStart
+    | ScriptExecutionDone
+    | ScriptExecutionError
+    | ApprovalRequested
+    | ApprovalResolved
+    | UsageUpdate
+    | ProviderEvent
+    | Heartbeat
+    | ResponseDone
+    | ResponseError
+    | TurnAborted
+)
+
+TERMINAL = (ResponseDone, ResponseError, TurnAborted)
+
+
+def type_of(payload: Payload) -> str:
+    """The payload's `type` tag."""
+    return str(payload.__struct_config__.tag)
+
+
+class Event(Struct, omit_defaults=True, kw_only=True, frozen=True):
+    """A payload in its envelope, as a reader sees it. `type` equals `payload.type`."""
+
+    event_id: str
+    seq: int
+    timestamp: int
+    trace_context: TraceContext
+    run_id: str
+    type: str
+    payload: Payload

@@ -1,0 +1,1 @@
+"""Public twins for tests: a scripted upstream that speaks every wire, conformance suites."""

@@ -1,0 +1,1 @@
+"""The way to providers: HTTP, watchdogs, retries, and the registry of who is there."""

@@ -1,0 +1,1 @@
+"""Framing without meaning: SSE, NDJSON, partial JSON. Pure."""
