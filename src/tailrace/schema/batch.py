@@ -1,4 +1,4 @@
-"""A batch: consecutive events of one run that were appended together, the unit in which a log stores and wakes.
+"""A batch: consecutive events of one run, appended together; the unit in which a log stores and wakes.
 
 All events of a batch share a timestamp and a trace context, because both are given at the append (design: ids, `seq` and
 time only at `log.append`).
@@ -11,7 +11,7 @@ from tailrace.schema.events import TERMINAL, Event, Payload, TraceContext
 
 
 class Batch:
-    """Events `first_seq` to `last_seq` of `run_id`: payloads as values, as JSON, or both; each made when first asked for."""
+    """Events `first_seq` to `last_seq` of `run_id`: payloads as values, as JSON, or both, made when first asked for."""
 
     __slots__ = ("_frames", "_payloads", "_raw", "first_seq", "last_seq", "run_id", "timestamp", "trace")
 

@@ -1,21 +1,21 @@
 """The error tree, split by whose fault it is.
 
-    TailraceError
-    ├── RequestError            the caller's: mapped to an HTTP status in api/errors.py
-    │   ├── InvalidRequest      400, names the field
-    │   │   └── InvalidJson
-    │   ├── Unauthorized        401
-    │   ├── Forbidden           403
-    │   ├── NotFound            404
-    │   ├── Conflict            409
-    │   ├── TooLarge            413
-    │   ├── RateLimited         429
-    │   └── NotReady            503
-    ├── LogError                a promise of the log that an append would break
-    │   ├── StaleEpoch
-    │   └── Sealed
-    ├── ProviderError           the provider's, or the way to it; ends in the log as an event
-    └── SettingsError           the operator's; stops the start
+TailraceError
+├── RequestError            the caller's: mapped to an HTTP status in api/errors.py
+│   ├── InvalidRequest      400, names the field
+│   │   └── InvalidJson
+│   ├── Unauthorized        401
+│   ├── Forbidden           403
+│   ├── NotFound            404
+│   ├── Conflict            409
+│   ├── TooLarge            413
+│   ├── RateLimited         429
+│   └── NotReady            503
+├── LogError                a promise of the log that an append would break
+│   ├── StaleEpoch
+│   └── Sealed
+├── ProviderError           the provider's, or the way to it; ends in the log as an event
+└── SettingsError           the operator's; stops the start
 """
 
 from typing import Any

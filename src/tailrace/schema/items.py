@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-
 ItemType = Literal[
     "message",
     "reasoning",

@@ -30,7 +30,7 @@ class Thread(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class StoredRun(Struct, kw_only=True, frozen=True):
-    """A run at rest: what was asked (`request`, and the digest of the body it came as), and what is known of its answer.
+    """A run at rest: what was asked (`request`, the digest of the body it came as) and what is known of its answer.
 
     `response` is the fold of the log up to `response.last_seq`; before the first projection it is the queued one.
     """
@@ -77,8 +77,8 @@ class Store(Protocol):
     async def create_run(self, run: StoredRun, new_thread: Thread | None) -> StoredRun:
         """Store a queued run, with its thread where that is new, in one transaction; what is stored under its id.
 
-        That is `run` itself, or the earlier one where the same id came with the same digest. Raises Conflict where the id
-        came with another digest, or where the thread has a live run (details: run_id); NotFound for an unknown thread.
+        That is `run` itself, or the earlier one where the same id came with the same digest. Raises Conflict where the
+        id came with another digest, or where the thread has a live run (details: run_id); NotFound for an unknown thread.
         """
 
     async def get_run(self, run_id: str) -> StoredRun:
@@ -101,7 +101,7 @@ class Store(Protocol):
     async def project(self, projections: Sequence[Projection]) -> None:
         """Write all of these in one transaction.
 
-        One that is not newer (by `last_seq`) than what is stored, or whose run is gone, changes nothing. The end of a run
+        One that is not newer (by `last_seq`) than what is stored, or whose run is gone, changes nothing. A run's end
         touches its thread's `updated_at`.
         """
 
