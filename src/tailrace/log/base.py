@@ -1,8 +1,8 @@
 """The log's interface. Every implementation passes `tailrace.testing.log_conformance`.
 
 Promises (design rules 1, 2 and 4): an append is atomic, assigns `seq` 1, 2, 3, … and is durable when it returns; no
-reader sees an event before that. An append with an older epoch than the last `acquire` gave raises StaleEpoch, one behind
-the terminal event raises Sealed (the append that holds the terminal event seals).
+reader sees an event before that. An append with an older epoch than the last `acquire` gave raises StaleEpoch, one
+behind the terminal event raises Sealed (the append that holds the terminal event seals).
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,7 +1,7 @@
 """A batch: consecutive events of one run, appended together; the unit in which a log stores and wakes.
 
-All events of a batch share a timestamp and a trace context, because both are given at the append (design: ids, `seq` and
-time only at `log.append`).
+All events of a batch share a timestamp and a trace context, because both are given at the append (design: ids, `seq`
+and time only at `log.append`).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -4,18 +4,19 @@ Decoding raises `InvalidJson`, whose `field` is a path such as `outputs[0].call_
 """
 
 import re
+from collections.abc import Callable
 from hashlib import sha1
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from tailrace.schema.errors import InvalidJson
-from tailrace.schema.events import Event, Payload, TraceContext, type_of
+from tailrace.schema.events import Event, Payload, ProviderEvent, TraceContext, type_of
 
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
-_payload_decoder = msgspec.json.Decoder(Payload)
+_payload_decoder: msgspec.json.Decoder[Payload] = msgspec.json.Decoder(Payload)
 _any_decoder = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
@@ -23,6 +24,7 @@ _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^
 _NAMESPACE = b"tailrace.event/"
 
 encode = _encoder.encode
+encode_canonical = msgspec.json.Encoder(order="deterministic").encode  # one JSON for one value: for digests
 
 
 def encode_pretty(value: object) -> str:
@@ -63,26 +65,29 @@ def to_builtins(value: object) -> Any:
 
 
 def decode_payload(data: bytes) -> Payload:
-    """A stored payload, brought up to date where an older version wrote it. Raises InvalidJson."""
+    """A stored payload, brought up to date where an older version wrote it. Raises InvalidJson.
+
+    One of a type that only a newer version knows is a `provider_event` to this one: kept whole, changing nothing.
+    """
     try:
         return _payload_decoder.decode(data)
     except msgspec.ValidationError as error:
-        upcast = _upcast(_any_decoder.decode(data))
-        if upcast is None:
-            raise _invalid(error) from error
-        return convert(upcast, Payload)  # type: ignore[arg-type]  # a union is a type to msgspec
+        stored = _any_decoder.decode(data)
+        name = stored.get("type") if isinstance(stored, dict) else None
+        if name in UPCASTS:
+            return convert(UPCASTS[name](stored), Payload)  # type: ignore[arg-type]  # a union is a type to msgspec
+        if isinstance(name, str) and name not in PAYLOAD_TYPES:
+            return ProviderEvent(provider_id="tailrace", name=name, data=stored)
+        raise _invalid(error) from error
     except msgspec.DecodeError as error:
         raise _invalid(error) from error
 
 
 # Older payload shapes: type -> a function that makes today's dict of yesterday's. Version 1 has no elders, so that the
 # table is empty; it is the one place to add to when a field changes its name or meaning.
-UPCASTS: dict[str, Any] = {}
+UPCASTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-
-def _upcast(old: Any) -> dict[str, Any] | None:
-    change = UPCASTS.get(old.get("type", "")) if isinstance(old, dict) else None
-    return change(old) if change else None
+PAYLOAD_TYPES: frozenset[str] = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Payload))
 
 
 def event_id(run_id: str, seq: int) -> str:
@@ -102,6 +107,19 @@ def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload
         run_id=run_id,
         type=type_of(payload),
         payload=payload,
+    )
+
+
+def event_json(run_id: str, seq: int, timestamp: int, trace_json: bytes, kind: str, payload: bytes) -> bytes:
+    """The JSON of `envelope`'s event, from a payload that is JSON already: nothing is decoded to be encoded again."""
+    return b'{"event_id":"%b","seq":%d,"timestamp":%d,"trace_context":%b,"run_id":%b,"type":"%b","payload":%b}' % (
+        event_id(run_id, seq).encode(),
+        seq,
+        timestamp,
+        trace_json,
+        encode(run_id),
+        kind.encode(),
+        payload,
     )
 
 

@@ -25,7 +25,7 @@ class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, froze
     """What every payload shares: tagged by `type`, optional fields absent where `None`."""
 
 
-class ResponseStart(_Payload, tag="response_start"):
+class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
     """The run exists. Always seq 1."""
 
     response_id: str
@@ -37,7 +37,7 @@ class ResponseStart(_Payload, tag="response_start"):
     agent_id: str | None = None
 
 
-class StepStart(_Payload, tag="step_start"):
+class StepStart(_Payload, tag="step_start", frozen=True, kw_only=True):
     """A model call begins; steps count from 1."""
 
     step: int
@@ -45,7 +45,7 @@ class StepStart(_Payload, tag="step_start"):
     model_id: str
 
 
-class StepDone(_Payload, tag="step_done"):
+class StepDone(_Payload, tag="step_done", frozen=True, kw_only=True):
     """A model call ended."""
 
     step: int
@@ -56,7 +56,7 @@ class StepDone(_Payload, tag="step_done"):
     usage: Usage | None = None
 
 
-class ItemStart(_Payload, tag="item_start"):
+class ItemStart(_Payload, tag="item_start", frozen=True, kw_only=True):
     """An item begins; what is known of it already travels along."""
 
     item_id: str
@@ -71,7 +71,7 @@ class ItemStart(_Payload, tag="item_start"):
     provider_type: str | None = None
 
 
-class ItemDelta(_Payload, tag="item_delta"):
+class ItemDelta(_Payload, tag="item_delta", frozen=True, kw_only=True):
     """An item grows: its main text, or `channel` (in content part `part`, counted from 0)."""
 
     item_id: str
@@ -80,35 +80,35 @@ class ItemDelta(_Payload, tag="item_delta"):
     part: int | None = None
 
 
-class ItemDone(_Payload, tag="item_done"):
+class ItemDone(_Payload, tag="item_done", frozen=True, kw_only=True):
     """An item is whole; `final_item` is authoritative."""
 
     item_id: str
     final_item: OutputItem
 
 
-class ItemError(_Payload, tag="item_error"):
+class ItemError(_Payload, tag="item_error", frozen=True, kw_only=True):
     """An item failed; it keeps its place and its partial content."""
 
     item_id: str
     error: ErrorInfo
 
 
-class ItemCancelled(_Payload, tag="item_cancelled"):
+class ItemCancelled(_Payload, tag="item_cancelled", frozen=True, kw_only=True):
     """An item was called off; it keeps its place and its partial content."""
 
     item_id: str
     reason: str | None = None
 
 
-class ScriptExecutionStart(_Payload, tag="script_execution_start"):
+class ScriptExecutionStart(_Payload, tag="script_execution_start", frozen=True, kw_only=True):
     """A script begins to run."""
 
     item_id: str
     code: str
 
 
-class ScriptExecutionDone(_Payload, tag="script_execution_done"):
+class ScriptExecutionDone(_Payload, tag="script_execution_done", frozen=True, kw_only=True):
     """A script returned."""
 
     item_id: str
@@ -116,14 +116,14 @@ class ScriptExecutionDone(_Payload, tag="script_execution_done"):
     success: bool
 
 
-class ScriptExecutionError(_Payload, tag="script_execution_error"):
+class ScriptExecutionError(_Payload, tag="script_execution_error", frozen=True, kw_only=True):
     """A script failed."""
 
     item_id: str
     error: ErrorInfo
 
 
-class ApprovalRequested(_Payload, tag="approval_requested"):
+class ApprovalRequested(_Payload, tag="approval_requested", frozen=True, kw_only=True):
     """A tool call waits for a person; `expires_at` in milliseconds since the epoch."""
 
     approval_id: str
@@ -134,7 +134,7 @@ class ApprovalRequested(_Payload, tag="approval_requested"):
     expires_at: int
 
 
-class ApprovalResolved(_Payload, tag="approval_resolved"):
+class ApprovalResolved(_Payload, tag="approval_resolved", frozen=True, kw_only=True):
     """A person, a policy or the clock decided."""
 
     approval_id: str
@@ -142,14 +142,14 @@ class ApprovalResolved(_Payload, tag="approval_resolved"):
     by: str
 
 
-class UsageUpdate(_Payload, tag="usage_update"):
+class UsageUpdate(_Payload, tag="usage_update", frozen=True, kw_only=True):
     """Token counts as the provider reports them in mid-step; the step's final usage is in `step_done`."""
 
     response_id: str
     usage: Usage
 
 
-class ProviderEvent(_Payload, tag="provider_event"):
+class ProviderEvent(_Payload, tag="provider_event", frozen=True, kw_only=True):
     """What a provider said and the schema has no word for, whole (rule 3)."""
 
     provider_id: str
@@ -157,11 +157,11 @@ class ProviderEvent(_Payload, tag="provider_event"):
     data: Any
 
 
-class Heartbeat(_Payload, tag="heartbeat"):
+class Heartbeat(_Payload, tag="heartbeat", frozen=True, kw_only=True):
     """Never stored; known so that a reader of other transports may ignore it."""
 
 
-class ResponseDone(_Payload, tag="response_done"):
+class ResponseDone(_Payload, tag="response_done", frozen=True, kw_only=True):
     """Terminal: the run ended as meant."""
 
     response_id: str
@@ -170,14 +170,14 @@ class ResponseDone(_Payload, tag="response_done"):
     usage: Usage | None = None
 
 
-class ResponseError(_Payload, tag="response_error"):
+class ResponseError(_Payload, tag="response_error", frozen=True, kw_only=True):
     """Terminal: the run failed."""
 
     response_id: str
     error: ErrorInfo
 
 
-class TurnAborted(_Payload, tag="turn_aborted_by_user"):
+class TurnAborted(_Payload, tag="turn_aborted_by_user", frozen=True, kw_only=True):
     """Terminal: the run was called off."""
 
     turn_id: str

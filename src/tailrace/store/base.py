@@ -78,7 +78,8 @@ class Store(Protocol):
         """Store a queued run, with its thread where that is new, in one transaction; what is stored under its id.
 
         That is `run` itself, or the earlier one where the same id came with the same digest. Raises Conflict where the
-        id came with another digest, or where the thread has a live run (details: run_id); NotFound for an unknown thread.
+        id came with another digest, or where the thread has a live run (details: run_id); NotFound for no such
+        thread.
         """
 
     async def get_run(self, run_id: str) -> StoredRun:

@@ -1,0 +1,59 @@
+# Everything a developer or an operator needs, each in one word. `make` alone lists it.
+# Pass arguments on with ARGS: `make serve ARGS="--port 4020 --data DIR"`.
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help install runtime serve test quick lint bench pin clean
+
+BIN = .venv/bin
+ARGS ?=
+# Two workers: a test that starts a server has two processes of its own.
+PYTEST = $(BIN)/python -m pytest -q -n 2
+
+# One line of progress per stage, coloured where a person is looking.
+stage = @if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then printf '\033[36m%-8s\033[0m %s\n' '$(1)' '$(2)'; \
+	else printf '%-8s %s\n' '$(1)' '$(2)'; fi
+
+help:  ## list these commands
+	@awk -v tty="$$([ -t 1 ] && [ -z "$$NO_COLOR" ] && echo 1)" 'BEGIN { FS = ":.*## " } \
+		/^[a-z]+:.*## / { printf (tty ? "  \033[36mmake %-8s\033[0m %s\n" : "  make %-8s %s\n"), $$1, $$2 }' Makefile
+
+install:  ## the package and its dev tools, into .venv (instant when up to date)
+	@sh scripts/install.sh dev
+
+runtime:
+	@sh scripts/install.sh runtime
+
+serve: runtime  ## install what it takes and run the server: make serve ARGS="--port 4020"
+	@exec $(BIN)/tailrace serve $(ARGS)
+
+test: lint  ## every check and every test
+	$(call stage,test,the whole suite)
+	@$(PYTEST) $(ARGS)
+
+quick: install  ## the tests that are not marked slow
+	$(call stage,test,without the slow ones)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+lint: install  ## style, format, types, import floors, purity, budgets
+	$(call stage,lint,style)
+	@$(BIN)/ruff check --quiet .
+	$(call stage,lint,format)
+	@$(BIN)/ruff format --check . >.venv/format.txt || { cat .venv/format.txt; exit 1; }
+	$(call stage,lint,types)
+	@$(BIN)/mypy --no-error-summary
+	$(call stage,lint,import floors)
+	@$(BIN)/lint-imports --no-logo >.venv/floors.txt || { cat .venv/floors.txt; exit 1; }
+	$(call stage,lint,purity)
+	@$(BIN)/python scripts/check_purity.py
+	$(call stage,lint,budgets)
+	@$(BIN)/python scripts/check_budgets.py
+
+bench: install  ## what streaming costs, beside a bare passthrough: make bench ARGS="--quick"
+	@$(BIN)/python -m bench $(ARGS)
+
+pin: install  ## renew constraints.txt with the newest versions that fit
+	@sh scripts/pin.sh
+
+clean:  ## remove .venv and what the tools left behind
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

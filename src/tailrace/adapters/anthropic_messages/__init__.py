@@ -1,0 +1,1 @@
+"""The Messages wire of Anthropic: POST /v1/messages."""

@@ -1,0 +1,297 @@
+"""The canonical request in the words of the Messages API: `POST {base_url}/v1/messages`.
+
+Roles alternate, so that what follows in one role is one message. Thinking goes back in its place before the calls of
+its turn, byte for byte where it is signed by this very model, and else not at all
+(https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
+
+Two things are added or taken away because the API refuses the request otherwise: a conversation that ends in the
+assistant's text is followed by CONTINUE, and a request goes without thinking where a call is forced, or where the tool
+loop it is in began without signed thinking (after a change of model).
+
+A provider's own blocks go back as they came where their type is one of this wire's server tools. They carry no
+provider, so that history has left out those of other providers (`runs.history`); the type tells the wire.
+"""
+
+import re
+from base64 import b64decode
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
+from tailrace.adapters.base import Quirks
+from tailrace.adapters.canonical import (
+    EMPTY_SCHEMA,
+    arguments_of,
+    fit_id,
+    is_text,
+    look_up,
+    parts_of,
+    returned,
+    split_data_url,
+    tool_choice_of,
+)
+from tailrace.adapters.effort import LEAST_BUDGET, budget_of, effort_of
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.items import (
+    FilePart,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    ImagePart,
+    MessageItem,
+    OutputItem,
+    Part,
+    ProviderItem,
+    ReasoningItem,
+    RefusalPart,
+    TextPart,
+)
+from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, Tool, ToolChoice
+
+Block = dict[str, Any]
+
+PATH = "/v1/messages"
+CONTINUE = "Continue."
+CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+THINKING = frozenset({"thinking", "redacted_thinking"})
+
+SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
+# Blocks of the provider's own tools, which it wants back in the assistant's turn.
+SERVER_BLOCKS = SERVER_CALLS | frozenset({
+    "bash_code_execution_tool_result", "code_execution_tool_result", "mcp_tool_result",
+    "text_editor_code_execution_tool_result", "tool_search_tool_result", "web_fetch_tool_result",
+    "web_search_tool_result",
+})  # fmt: skip
+
+
+def headers(key: str | None) -> dict[str, str]:
+    """The wire's headers."""
+    said = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
+    return {**said, "x-api-key": key} if key else said
+
+
+def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
+    """The body. Raises InvalidRequest, naming the field, for what the wire cannot say."""
+    row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
+    generation = request.generation
+    choice = tool_choice_of(generation)
+    system, items = _head(request)
+    messages = _messages(items, request)
+    thinking = _thinking(generation, row, choice, lost=_began_without_thinking(messages))
+    body: dict[str, Any] = {
+        "model": request.model_id,
+        "max_tokens": _max_tokens(generation, row, thinking),
+        "messages": messages,
+        "stream": request.stream,
+        **thinking,
+        **_tools(generation, row, choice),
+        **_temperature(generation, row, thinking),
+    }
+    if system:
+        body["system"] = system
+    return body
+
+
+# --- how to answer ----------------------------------------------------------------------------------------------
+
+
+def _forced(choice: ToolChoice | None) -> bool:
+    return choice == "required" or isinstance(choice, NamedToolChoice)
+
+
+def _thinking(generation: Generation, row: Quirks, choice: ToolChoice | None, *, lost: bool) -> dict[str, Any]:
+    """`thinking` and, where it is adaptive, the effort: nothing where nothing was asked."""
+    budget = budget_of(generation)
+    if budget == 0 or (_forced(choice) and row["thinking_off"]):
+        return _no_thinking(generation, row)
+    if budget is None or _forced(choice):
+        return {}
+    if row["thinking"] == "adaptive":
+        return {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": _effort(generation, row)}
+    return {} if lost else {"thinking": {"type": "enabled", "budget_tokens": budget}}
+
+
+def _no_thinking(generation: Generation, row: Quirks) -> dict[str, Any]:
+    off = row["thinking_off"]
+    if not off:
+        field = "reasoning_effort" if generation.reasoning_effort else "thinking_budget"
+        raise InvalidRequest("the model always thinks", field=field)
+    return {} if off == "omit" else {"thinking": {"type": off}}
+
+
+def _effort(generation: Generation, row: Quirks) -> dict[str, str]:
+    effort = str(effort_of(generation))
+    return {"effort": {"minimal": "low", "xhigh": row["xhigh"]}.get(effort, effort)}
+
+
+def _max_tokens(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> int:
+    """As asked, but always with room for an answer beside the budget, which counts towards it."""
+    asked = int(generation.max_output_tokens or row["max_tokens"])
+    budget = thinking.get("thinking", {}).get("budget_tokens", 0)
+    return max(asked, budget + LEAST_BUDGET) if budget else asked
+
+
+def _temperature(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, float]:
+    """Not said beside thinking, which allows none; nor where it is 1, which is what the API means by nothing."""
+    asked = generation.temperature
+    if asked is None or asked == 1 or thinking.get("thinking", {}).get("type") in {"enabled", "adaptive"}:
+        return {}
+    if not row["sampling"]:
+        raise InvalidRequest("the model takes no temperature", field="temperature")
+    return {"temperature": asked}
+
+
+def _tools(generation: Generation, row: Quirks, choice: ToolChoice | None) -> dict[str, Any]:
+    if not generation.tools:
+        return {}
+    if _forced(choice) and not row["forced_tools"]:
+        raise InvalidRequest("the model cannot be forced to call a tool", field="tool_choice")
+    body: dict[str, Any] = {"tools": [_tool(tool) for tool in generation.tools]}
+    if isinstance(choice, NamedToolChoice):
+        body["tool_choice"] = {"type": "tool", "name": choice.name}
+    elif choice is not None:
+        body["tool_choice"] = {"type": "any" if choice == "required" else choice}
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    said: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters or EMPTY_SCHEMA}
+    if tool.description:
+        said["description"] = tool.description
+    return {**said, "strict": True} if tool.strict else said
+
+
+# --- the conversation -------------------------------------------------------------------------------------------
+
+
+def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
+    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
+    lines = [request.generation.instructions or ""]
+    items = list(request.items)
+    while items and isinstance(items[0], MessageItem) and items[0].origin == "system":
+        lines.append(items.pop(0).content)  # type: ignore[union-attr]  # a MessageItem, as was just asked
+    return "\n\n".join(line for line in lines if line.strip()), items
+
+
+def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, Any]]:
+    blocks = [(role, block) for item in items for role, said in [_said(item, request)] for block in said]
+    messages: list[dict[str, Any]] = []
+    for role, group in groupby(_answered(blocks), key=itemgetter(0)):
+        # Results stand first in their message; what the user said meanwhile comes after.
+        content = sorted((block for _, block in group), key=lambda block: block["type"] != "tool_result")
+        messages.append({"role": role, "content": content})
+    if messages and messages[-1]["role"] == "assistant" and messages[-1]["content"][-1]["type"] == "text":
+        messages.append({"role": "user", "content": _text(CONTINUE)})
+    return messages
+
+
+def _answered(blocks: list[tuple[str, Block]]) -> list[tuple[str, Block]]:
+    """Without the server tools' calls that have no result, which the API refuses; those of the last turn may wait."""
+    results = {block.get("tool_use_id") for _, block in blocks}
+    last_turn = max((index for index, (role, _) in enumerate(blocks, 1) if role == "user"), default=0)
+    return [
+        (role, block)
+        for index, (role, block) in enumerate(blocks)
+        if index >= last_turn or block["type"] not in SERVER_CALLS or block.get("id") in results
+    ]
+
+
+def _said(item: OutputItem, request: ModelRequest) -> tuple[str, list[Block]]:
+    """Who says it, and in which blocks: none for what is not said on this wire."""
+    match item:
+        case MessageItem(origin="agent"):
+            return "assistant", _text(item.content)
+        case MessageItem():
+            return "user", [block for part in parts_of(item) for block in _part(part)]
+        case ReasoningItem():
+            return "assistant", _thought(item, request)
+        case FunctionCallItem():
+            return "assistant", [_tool_use(item)]
+        case FunctionCallOutputItem():
+            return "user", _tool_result(item)
+        case ProviderItem(provider_type=kind, data=data) if kind in SERVER_BLOCKS and isinstance(data, dict):
+            return "assistant", [{**data, "type": kind}]
+        case _:
+            return "user", []
+
+
+def _text(text: str) -> list[Block]:
+    """The API refuses a block of nothing but white space."""
+    return [{"type": "text", "text": text}] if text.strip() else []
+
+
+def _thought(item: ReasoningItem, request: ModelRequest) -> list[Block]:
+    redacted = returned(item.opaque, "redacted_thinking", request)
+    if redacted is not None:
+        return [{"type": "redacted_thinking", "data": redacted}]
+    signature = returned(item.opaque, "signature", request)
+    return [{"type": "thinking", "thinking": item.content, "signature": signature}] if signature is not None else []
+
+
+def _tool_use(item: FunctionCallItem) -> Block:
+    return {"type": "tool_use", "id": fit_id(item.call_id, CALL_ID, 40), "name": item.name, "input": arguments_of(item)}
+
+
+def _tool_result(item: FunctionCallOutputItem) -> list[Block]:
+    """The result; beside it, not in it, what is not text where the call failed: there the API takes text only."""
+    parts = parts_of(item)
+    inside = [block for part in parts if item.success or is_text(part) for block in _part(part)]
+    beside = [block for part in parts if not (item.success or is_text(part)) for block in _part(part)]
+    result: Block = {"type": "tool_result", "tool_use_id": fit_id(item.call_id, CALL_ID, 40)}
+    if inside:
+        result["content"] = inside
+    if not item.success:
+        result["is_error"] = True
+    return [result, *beside]
+
+
+def _began_without_thinking(messages: list[dict[str, Any]]) -> bool:
+    """Is this the middle of a tool loop whose first turn has no thinking in front? Then thinking may not be on."""
+    loop: list[Block] = []
+    for message in messages:
+        if message["role"] == "assistant":
+            loop.extend(message["content"])
+        elif any(block["type"] != "tool_result" for block in message["content"]):
+            loop = []
+    return bool(loop) and loop[0]["type"] not in THINKING
+
+
+def _part(part: Part) -> list[Block]:
+    match part:
+        case TextPart():
+            return _text(part.text)
+        case RefusalPart():
+            return _text(part.refusal)
+        case ImagePart():
+            return [{"type": "image", "source": _image_source(part)}]
+        case FilePart():
+            title = {"title": part.filename} if part.filename else {}
+            return [{"type": "document", "source": _document_source(part), **title}]
+
+
+def _image_source(part: ImagePart) -> Block:
+    if part.file_id:
+        return {"type": "file", "file_id": part.file_id}
+    if not part.url:
+        raise InvalidRequest("an image needs a url or a file_id", field="input.parts.url")
+    if not part.url.startswith("data:"):
+        return {"type": "url", "url": part.url}
+    media_type, data = split_data_url(part.url, "input.parts.url")
+    return {"type": "base64", "media_type": media_type, "data": data}
+
+
+def _document_source(part: FilePart) -> Block:
+    if part.file_id:
+        return {"type": "file", "file_id": part.file_id}
+    if part.url:
+        return {"type": "url", "url": part.url}
+    media_type, data = split_data_url(part.data or "", "input.parts.data")
+    if media_type == "application/pdf":
+        return {"type": "base64", "media_type": media_type, "data": data}
+    if not media_type.startswith("text/"):
+        raise InvalidRequest(f"a file of type {media_type} cannot be sent; PDF and text can", field="input.parts.data")
+    try:
+        text = b64decode(data, validate=True).decode()
+    except ValueError as error:
+        raise InvalidRequest("a text file must be base64 of UTF-8", field="input.parts.data") from error
+    return {"type": "text", "media_type": "text/plain", "data": text}

@@ -1,0 +1,230 @@
+"""The payloads of one answer in the making: items get their ids, and begin, grow and end in a legal order."""
+
+from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.reading import Json, as_text
+from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
+from tailrace.schema.items import (
+    FunctionCallItem,
+    ImagePart,
+    ItemType,
+    MessageItem,
+    Opaque,
+    OutputItem,
+    Part,
+    RefusalPart,
+    TextPart,
+)
+
+
+class OpenItem:
+    """An item that has begun and not ended. `grow` it, then end it once with `done` or `cancel`.
+
+    `correlation_id` is the provider's own id where the item could not bear it (it was taken).
+    """
+
+    __slots__ = ("_collector", "_sent", "correlation_id", "id", "is_open")
+
+    def __init__(self, collector: "Collector", item_id: str, correlation_id: str | None) -> None:
+        self.id = item_id
+        self.correlation_id = correlation_id
+        self.is_open = True
+        self._collector = collector
+        self._sent: dict[tuple[str | None, int | None], list[str]] = {}
+
+    def grow(self, text: str, channel: str | None = None, part: int | None = None) -> None:
+        """One delta; an empty one is nothing."""
+        if not text:
+            return
+        pieces = self._sent.get((channel, part))
+        if pieces is None:
+            pieces = self._sent[channel, part] = []
+        pieces.append(text)
+        self._collector.out.append(ItemDelta(item_id=self.id, delta_content=text, channel=channel, part=part))
+
+    def sent(self, channel: str | None = None, part: int | None = None) -> str:
+        """What the deltas so far add up to."""
+        return "".join(self._sent.get((channel, part), ()))
+
+    def catch_up(self, text: str, channel: str | None = None, part: int | None = None) -> None:
+        """Send what is missing of `text`; nothing where the deltas said something else (the final item decides)."""
+        sent = self.sent(channel, part)
+        if text.startswith(sent):
+            self.grow(text[len(sent) :], channel, part)
+
+    def done(self, final: OutputItem) -> None:
+        """It is whole."""
+        self.is_open = False
+        self._collector.calls += isinstance(final, FunctionCallItem)
+        self._collector.out.append(ItemDone(item_id=self.id, final_item=final))
+
+    def cancel(self, reason: str) -> None:
+        """It will never be whole."""
+        self.is_open = False
+        self._collector.out.append(ItemCancelled(item_id=self.id, reason=reason))
+
+
+class Collector:
+    """Gathers payloads between two `take`s. `calls` counts the finished function calls."""
+
+    def __init__(self, context: DecodeContext) -> None:
+        self.out: list[Payload] = []
+        self.calls = 0
+        self._context = context
+        self._ids: set[str] = set()
+        self._count = 0
+        self._notes: Json = {}
+
+    def take(self) -> list[Payload]:
+        """What has been gathered since the last time."""
+        out, self.out = self.out, []
+        return out
+
+    def start(
+        self,
+        item_type: ItemType,
+        wanted_id: str = "",
+        *,
+        name: str | None = None,
+        call_id: str | None = None,
+        provider_type: str | None = None,
+    ) -> OpenItem:
+        """Begin an item, under the id that the provider gave it if that is free."""
+        item_id = self._name(wanted_id)
+        self.out.append(
+            ItemStart(item_id=item_id, item_type=item_type, name=name, call_id=call_id, provider_type=provider_type)
+        )
+        return OpenItem(self, item_id, wanted_id if wanted_id and wanted_id != item_id else None)
+
+    def _name(self, wanted: str) -> str:
+        while not wanted or wanted in self._ids or wanted in self._context.taken_ids:
+            self._count += 1
+            wanted = f"{self._context.id_prefix}{self._count}"
+        self._ids.add(wanted)
+        return wanted
+
+    def event(self, name: str, data: object) -> None:
+        """What the schema has no word for, whole (design rule 3)."""
+        self.out.append(ProviderEvent(provider_id=self._context.provider_id, name=name, data=data))
+
+    def note(self, facts: Json) -> None:
+        """Facts about the whole answer, told once at its end; one that changes is told each time it does."""
+        for key, value in facts.items():
+            if key in self._notes and self._notes[key] != value:
+                self.event(key, self._notes[key])
+            self._notes[key] = value
+
+    def tell_notes(self, name: str) -> None:
+        """All noted facts, as one event."""
+        if self._notes:
+            self.event(name, self._notes)
+            self._notes = {}
+
+    def opaque(self, kind: str, data: object) -> Opaque | None:
+        """Continuation data, bound to where it came from; None where there is none."""
+        text = as_text(data)
+        if not text:
+            return None
+        return Opaque(provider_id=self._context.provider_id, model_id=self._context.model_id, kind=kind, data=text)
+
+
+class MessageParts:
+    """A message's content part by part, as deltas build it up. Parts are numbered in the order in which they came."""
+
+    def __init__(self, item: OpenItem) -> None:
+        self.item = item
+        self._places: dict[int | str, int] = {}  # the wire's number of a part -> its place
+        self._annotations: dict[int, list[Json]] = {}
+        self._logprobs: dict[int, list[object]] = {}
+        self._images: dict[int, str] = {}
+        self._refusals: set[int] = set()
+
+    def place(self, key: int | str) -> int | None:
+        """A part's place as a delta names it: None for the first part, so that the usual delta stays short."""
+        return self._places.setdefault(key, len(self._places)) or None
+
+    def text(self, key: int | str, text: str) -> None:
+        """Visible text."""
+        self.item.grow(text, None, self.place(key))
+
+    def refusal(self, key: int | str, text: str) -> None:
+        """The model's refusal, in a part of its own."""
+        place = self.place(key)
+        self._refusals.add(place or 0)
+        self.item.grow(text, "refusal", place)
+
+    def annotation(self, key: int | str, annotation: Json) -> None:
+        """A citation or the like."""
+        place = self.place(key)
+        self._annotations.setdefault(place or 0, []).append(annotation)
+        self.item.grow(as_text(annotation), "annotation", place)
+
+    def logprobs(self, key: int | str, logprobs: list[object]) -> None:
+        """Token probabilities of the text that came with them."""
+        place = self.place(key)
+        self._logprobs.setdefault(place or 0, []).extend(logprobs)
+        self.item.grow(as_text(logprobs), "logprobs", place)
+
+    def image(self, key: int | str, url: str) -> None:
+        """A picture that the model made, whole."""
+        place = self.place(key)
+        self._images[place or 0] = url
+        self.item.grow(url, "image", place)
+
+    def parts(self) -> list[Part]:
+        """What the deltas add up to."""
+        return [self._part(number) for number in range(len(self._places))]
+
+    def _part(self, number: int) -> Part:
+        place = number or None
+        if number in self._images:
+            return ImagePart(url=self._images[number])
+        if number in self._refusals:
+            return RefusalPart(refusal=self.item.sent("refusal", place))
+        return TextPart(
+            text=self.item.sent(None, place),
+            annotations=self._annotations.get(number),
+            logprobs=self._logprobs.get(number),
+        )
+
+    def catch_up(self, parts: list[Part]) -> None:
+        """Send what the deltas so far lack of the final `parts`."""
+        for number, part in enumerate(parts):
+            place = number or None
+            if isinstance(part, RefusalPart):
+                self.item.catch_up(part.refusal, "refusal", place)
+            elif isinstance(part, TextPart):
+                self.item.catch_up(part.text, None, place)
+                for annotation in (part.annotations or [])[len(self._annotations.get(number, ())) :]:
+                    self.item.grow(as_text(annotation), "annotation", place)
+                if part.logprobs and number not in self._logprobs:
+                    self.item.grow(as_text(part.logprobs), "logprobs", place)
+
+    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
+        """The message is whole: of these parts, or of what the deltas add up to."""
+        if parts is None:
+            parts = self.parts()
+        else:
+            self.catch_up(parts)
+        self.item.done(
+            MessageItem(
+                id=self.item.id,
+                content="".join(_visible(part) for part in parts),
+                parts=None if _is_plain(parts) else parts,
+                phase=phase,
+                correlation_id=self.item.correlation_id,
+            )
+        )
+
+
+def _visible(part: Part) -> str:
+    if isinstance(part, TextPart):
+        return part.text
+    return part.refusal if isinstance(part, RefusalPart) else ""
+
+
+def _is_plain(parts: list[Part]) -> bool:
+    """Can plain text say it all?"""
+    if not parts:
+        return True
+    first = parts[0]
+    return len(parts) == 1 and isinstance(first, TextPart) and not first.annotations and not first.logprobs

@@ -1,0 +1,1 @@
+"""The chat wire of OpenAI and of the many who copied it: POST /chat/completions."""

@@ -1,0 +1,26 @@
+"""Who differs how on the chat wire: the flags, and what holds where a provider's row says nothing.
+
+- `max_tokens_field`: the name of the output limit.
+- `stream_options`: may a stream be asked for its usage? (Where not, it comes unasked.)
+- `reasoning`: "effort" (the field `reasoning_effort`) or "object" (`reasoning: {effort | max_tokens}`).
+- `reasoning_off`: fields that mean an effort of `none`; empty where the word itself does.
+- `replay_reasoning`: must a turn with calls bring its reasoning back as `reasoning_content`?
+- `tool_choice`: does the host heed it?
+- `call_id_length`: letters and digits that a call's id must have; 0 for any id.
+"""
+
+from tailrace.adapters.base import Quirks
+from tailrace.adapters.canonical import Rows
+
+DEFAULTS: Quirks = {
+    "max_tokens_field": "max_tokens",
+    "stream_options": True,
+    "reasoning": "effort",
+    "reasoning_off": {},
+    "replay_reasoning": False,
+    "tool_choice": True,
+    "call_id_length": 0,
+}
+
+# OpenAI's own reasoning models, reached over this wire.
+MODELS: Rows = ((r"^(o\d|gpt-5)", {"max_tokens_field": "max_completion_tokens"}),)

@@ -1,0 +1,215 @@
+"""The canonical request in the words of chat completions: `POST {base_url}/chat/completions`.
+
+What the assistant says between two others is one message: its text, then its calls. Reasoning has no place on this
+wire, save where a quirk says that a turn with calls must bring it back. Images in a tool's answer follow in a user's
+message, because the tool role takes text only. A provider's own items have no words here.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from tailrace.adapters.base import Quirks
+from tailrace.adapters.canonical import (
+    EMPTY_SCHEMA,
+    answer,
+    arguments_of,
+    bearer,
+    fit_id,
+    is_text,
+    look_up,
+    parts_of,
+    text_of,
+    tool_choice_of,
+)
+from tailrace.adapters.effort import budget_of
+from tailrace.adapters.openai_chat_completions.quirks import DEFAULTS, MODELS
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.items import (
+    FilePart,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    ImagePart,
+    MessageItem,
+    OutputItem,
+    Part,
+    ReasoningItem,
+    RefusalPart,
+    TextPart,
+)
+from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, Tool
+
+Message = dict[str, Any]
+
+PATH = "/chat/completions"
+headers = bearer
+
+
+def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
+    """The body. Raises InvalidRequest, naming the field, for what the wire, or this host of it, cannot say."""
+    row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
+    generation = request.generation
+    body: dict[str, Any] = {
+        "model": request.model_id,
+        "messages": _messages(request, row),
+        "stream": request.stream,
+        **_tools(generation, row),
+        **_reasoning(generation, row),
+    }
+    if request.stream and row["stream_options"]:
+        body["stream_options"] = {"include_usage": True}
+    if generation.max_output_tokens is not None:
+        body[row["max_tokens_field"]] = generation.max_output_tokens
+    if generation.temperature is not None:
+        body["temperature"] = generation.temperature
+    return body
+
+
+# --- how to answer ----------------------------------------------------------------------------------------------
+
+
+def _reasoning(generation: Generation, row: Quirks) -> dict[str, Any]:
+    effort, budget = generation.reasoning_effort, budget_of(generation)
+    if budget is None:
+        return {}
+    if effort == "none" and row["reasoning_off"]:
+        return dict(row["reasoning_off"])
+    if row["reasoning"] == "object":
+        return {"reasoning": {"effort": effort} if effort else {"max_tokens": budget}}
+    if generation.thinking_budget is not None:
+        raise InvalidRequest("the provider takes a reasoning_effort, not a budget", field="thinking_budget")
+    return {"reasoning_effort": effort}
+
+
+def _tools(generation: Generation, row: Quirks) -> dict[str, Any]:
+    """The tools and the choice. A host that heeds no choice is offered none where none may be called."""
+    choice = tool_choice_of(generation)
+    if not generation.tools:
+        return {}
+    tools = {"tools": [_tool(tool) for tool in generation.tools]}
+    if row["tool_choice"]:
+        return {**tools, **({"tool_choice": _choice(choice)} if choice is not None else {})}
+    if choice not in (None, "auto", "none"):
+        raise InvalidRequest("the provider cannot be made to call a tool", field="tool_choice")
+    return {} if choice == "none" else tools
+
+
+def _choice(choice: str | NamedToolChoice) -> str | dict[str, Any]:
+    return choice if isinstance(choice, str) else {"type": "function", "function": {"name": choice.name}}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or EMPTY_SCHEMA}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+# --- the conversation -------------------------------------------------------------------------------------------
+
+
+def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
+    instructions = request.generation.instructions
+    messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+    spoken = (item for item in request.items if _speaker(item) is not None)
+    for speaker, group in groupby(spoken, key=_speaker):
+        items = list(group)
+        if speaker == "assistant":
+            messages += _assistant(items, row)
+        elif speaker == "tool":
+            messages += _answers([item for item in items if isinstance(item, FunctionCallOutputItem)], row)
+        else:
+            messages += [said for item in items if isinstance(item, MessageItem) for said in _message(item)]
+    return messages
+
+
+def _speaker(item: OutputItem) -> str | None:
+    """In whose message the item stands; None for what is not said on this wire."""
+    match item:
+        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
+            return "assistant"
+        case FunctionCallOutputItem():
+            return "tool"
+        case MessageItem():
+            return item.origin
+        case _:
+            return None
+
+
+def _assistant(items: Sequence[OutputItem], row: Quirks) -> list[Message]:
+    text = "\n\n".join(item.content for item in items if isinstance(item, MessageItem) and item.content.strip())
+    calls = [_call(item, row) for item in items if isinstance(item, FunctionCallItem)]
+    if not (text or calls):
+        return []
+    message: Message = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = calls
+    if calls and row["replay_reasoning"]:
+        # Another provider's reasoning is recognised by what it left to be sent back, and does not go here.
+        thoughts = [item.content for item in items if isinstance(item, ReasoningItem) and item.opaque is None]
+        message["reasoning_content"] = "".join(thoughts)
+    return [message]
+
+
+def _call(item: FunctionCallItem, row: Quirks) -> dict[str, Any]:
+    """The arguments as they came where they are an object, which is what hosts parse them to; "" is {}."""
+    value = arguments_of(item)
+    as_sent = item.kind != "custom" and value and "malformed_arguments" not in value
+    function = {"name": item.name, "arguments": item.arguments if as_sent else codec.encode(value).decode()}
+    return {"id": _call_id(item.call_id, row), "type": "function", "function": function}
+
+
+def _call_id(call_id: str, row: Quirks) -> str:
+    length = row["call_id_length"]
+    return fit_id(call_id, re.compile(rf"[a-zA-Z0-9]{{{length}}}"), length) if length else call_id
+
+
+def _answers(items: Sequence[FunctionCallOutputItem], row: Quirks) -> list[Message]:
+    """The tools' messages, in the order of their calls, then one with all that is not text."""
+    answers = [(item, answer(item)) for item in items]
+    messages: list[Message] = [
+        {"role": "tool", "tool_call_id": _call_id(item.call_id, row), "content": text_of(parts)}
+        for item, parts in answers
+    ]
+    shown = [_part(part) for _, parts in answers for part in parts if not is_text(part)]
+    return [*messages, {"role": "user", "content": shown}] if shown else messages
+
+
+def _message(item: MessageItem) -> list[Message]:
+    parts = parts_of(item)
+    if not parts:
+        return []
+    content = item.content or text_of(parts) if all(map(is_text, parts)) else [_part(part) for part in parts]
+    return [{"role": item.origin, "content": content}]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case RefusalPart():
+            return {"type": "text", "text": part.refusal}
+        case ImagePart():
+            return {"type": "image_url", "image_url": _image(part)}
+        case FilePart():
+            return {"type": "file", "file": _file(part)}
+
+
+def _image(part: ImagePart) -> dict[str, str]:
+    """`original` is a detail that this wire does not know; `high` is the nearest."""
+    if not part.url:
+        raise InvalidRequest("the chat wire takes images by url only", field="input.parts.url")
+    detail = "high" if part.detail == "original" else part.detail
+    return {"url": part.url, **({"detail": detail} if detail else {})}
+
+
+def _file(part: FilePart) -> dict[str, str]:
+    if part.file_id:
+        return {"file_id": part.file_id}
+    if not part.data:
+        raise InvalidRequest("the chat wire takes files as data or by file_id", field="input.parts.data")
+    return {"filename": part.filename or "file", "file_data": part.data}

@@ -1,0 +1,184 @@
+"""A decoder for answers that come as server-sent events of JSON: everything but what the events mean.
+
+A wire adds a table of events and the end of its answers. Events are read tolerantly: one that cannot be read travels as
+a `provider_event`, whole, and the stream goes on; one that nobody knows likewise.
+"""
+
+from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.collect import Collector
+from tailrace.adapters.counts import NO_COUNTS, Counts
+from tailrace.adapters.errors import names_error, stream_error, unreadable_answer
+from tailrace.adapters.reading import Json
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidJson, ProviderError
+from tailrace.schema.events import Payload, StepDone, UsageUpdate
+from tailrace.schema.response import FinishReason
+from tailrace.wire.sse import MAX_EVENT_BYTES, SseParser
+
+_LEADING = b" \t\r\n\xef\xbb\xbf"  # blanks and BOM
+_NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a JSON body, or a page
+
+
+class StreamDecoder:
+    """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`."""
+
+    ANSWER = ""  # the field by which a JSON body is known to be an answer
+
+    def __init__(self, context: DecodeContext) -> None:
+        self.done = False
+        self.error: ProviderError | None = None
+        self._context = context
+        self._parser = SseParser()
+        self._collector = Collector(context)
+        self._begun = False
+        self._body: bytearray | None = None  # the answer so far, where it is no event stream
+        self._response_id: str | None = None
+        self._model_id = ""
+
+    # --- what a caller uses --------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> list[Payload]:
+        """Take what one network read brought, split anywhere."""
+        if self.done:
+            return []
+        if not self._begun:
+            self._look_at(data)
+        if self._body is not None:
+            self._keep(data)
+            return self._collector.take()
+        try:
+            events = self._parser.feed(data)
+        except ProviderError as error:
+            self._fail(error)
+            return self._collector.take()
+        for event in events:
+            self._read(event.data)
+            if self.done:
+                break
+        return self._collector.take()
+
+    def close(self) -> list[Payload]:
+        """The bytes have ended."""
+        if self.done:
+            return []
+        if self._body is not None:
+            return self.whole(bytes(self._body))
+        try:
+            events = self._parser.close()
+        except ProviderError as error:
+            self._fail(error)
+            return self._collector.take()
+        for event in events:
+            self._read(event.data, is_last=True)
+        if not self.done:
+            self._end()
+        return self._collector.take()
+
+    def whole(self, body: bytes) -> list[Payload]:
+        """Take a non-streaming answer, whole."""
+        try:
+            answer = codec.decode_any(body.lstrip(_LEADING))
+        except (InvalidJson, RecursionError):
+            answer = None
+        if isinstance(answer, dict) and self.ANSWER in answer:
+            self._answer(answer)
+        elif names_error(answer):
+            self._fail(stream_error(answer))
+        else:
+            self._fail(unreadable_answer(body))
+        return self._collector.take()
+
+    # --- what a wire adds ----------------------------------------------------------------------------------------
+
+    def _event(self, event: Json) -> None:
+        """One event of the stream."""
+        raise NotImplementedError
+
+    def _answer(self, answer: Json) -> None:
+        """A whole answer."""
+        raise NotImplementedError
+
+    def _sentinel(self) -> None:
+        """The stream says `[DONE]`."""
+
+    def _end(self) -> None:
+        """The bytes have ended and the answer has not."""
+        self._fail(ProviderError("stream_interrupted", "the stream ended before the answer did"))
+
+    def _counts(self) -> Counts:
+        """The token counts as far as they are known."""
+        return NO_COUNTS
+
+    # --- what a wire uses ----------------------------------------------------------------------------------------
+
+    def _finish(self, reason: FinishReason) -> None:
+        """The answer has ended well, and so have its items.
+
+        The reason is `tool_calls` whenever there are finished calls and the provider saw no other reason to stop, and
+        never without them (A12).
+        """
+        if reason in {"stop", "tool_calls"}:
+            reason = "tool_calls" if self._collector.calls else "stop"
+        self._tell_rest()
+        self._collector.out.append(
+            StepDone(
+                step=self._context.step,
+                provider_id=self._context.provider_id,
+                model_id=self._model_id or self._context.model_id,
+                finish_reason=reason,
+                provider_response_id=self._response_id or None,
+                usage=self._counts().usage,
+            )
+        )
+        self.done = True
+
+    def _fail(self, error: ProviderError) -> None:
+        """The answer has ended badly. Tokens were spent all the same, so that what is known of them is told."""
+        self._tell_rest()
+        self._tell_usage()
+        self.error = error
+        self.done = True
+
+    def _tell_usage(self) -> None:
+        usage = self._counts().usage
+        if usage is not None:
+            # Whose run this is, only the caller knows.
+            self._collector.out.append(UsageUpdate(response_id="", usage=usage))
+
+    def _tell_rest(self) -> None:
+        """What was noted, and the provider's own counts where ours have no word for some of them."""
+        self._collector.tell_notes("response")
+        counts = self._counts()
+        if counts.says_more:
+            self._collector.event("usage", counts.raw)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes, *, is_last: bool = False) -> None:
+        """One event's data. The last one may be cut: then it is no event, and the end of the bytes speaks for it."""
+        if data.strip() == b"[DONE]":
+            self._sentinel()
+            return
+        try:
+            event = codec.decode_any(data)
+        except (InvalidJson, RecursionError):
+            if is_last:
+                return
+            event = None
+        if isinstance(event, dict):
+            self._event(event)
+        else:
+            self._collector.event("unreadable", data.decode("utf-8", "replace"))
+
+    def _look_at(self, data: bytes) -> None:
+        """Is this an event stream at all? Its first character tells."""
+        lead = data.lstrip(_LEADING)
+        self._begun = bool(lead)
+        if lead.startswith(_NOT_SSE):
+            self._body = bytearray()
+
+    def _keep(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body += data
+            if len(self._body) > MAX_EVENT_BYTES:
+                self._fail(ProviderError("protocol_error", f"the answer is longer than {MAX_EVENT_BYTES} bytes"))

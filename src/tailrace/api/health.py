@@ -1,0 +1,37 @@
+"""Liveness, readiness, metrics, and the API described."""
+
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+from prometheus_client import generate_latest
+
+from tailrace.api.services import Injected
+from tailrace.schema import codec
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+@get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process lives."""
+    return {"status": "ok"}
+
+
+@get("/readyz")
+async def readyz(services: Injected) -> dict[str, str]:
+    """The log and the store can be reached; 503 where not."""
+    await services.log.ping()
+    await services.store.ping()
+    return {"status": "ready"}
+
+
+@get("/metrics", media_type=MediaType.TEXT)
+async def metrics(services: Injected) -> Response[bytes]:
+    """Prometheus metrics."""
+    return Response(generate_latest(services.metrics), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The API as OpenAPI 3.1."""
+    return Response(codec.encode(request.app.openapi_schema.to_schema()), media_type="application/json")

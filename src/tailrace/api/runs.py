@@ -1,0 +1,120 @@
+"""`/api/v2/submit` and `/api/v2/runs` (contract §4)."""
+
+from typing import Annotated
+
+from litestar import Request, get, post
+from litestar.params import Parameter
+
+from tailrace.api.bodies import Door, OutputsBody, RunAccepted, RunPage, SubmitBody, Submitted
+from tailrace.api.services import Injected, Services
+from tailrace.api.threads import Limit
+from tailrace.runs import tracing
+from tailrace.runs.runner import CANCELLED, ToolOutput
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.events import TraceContext
+from tailrace.schema.items import MessageItem
+from tailrace.schema.request import RunRequest
+from tailrace.schema.response import Response, Status
+from tailrace.settings import Agent
+from tailrace.store.base import Thread
+
+
+def caller(request: Request[None, None, None]) -> TraceContext | None:
+    """The caller's trace context, where it sent one."""
+    return tracing.of_headers(request.headers.get("traceparent"), request.headers.get("tracestate"))
+
+
+@post("/api/v2/submit", dto=Door[SubmitBody], return_dto=None, status_code=202)
+async def submit(data: SubmitBody, request: Request[None, None, None], services: Injected) -> Submitted:
+    """Start a run."""
+    messages = data.messages()
+    agent = _agent(services, data.agent_id)
+    thread = await services.store.get_thread(data.thread_id) if data.thread_id is not None else None
+    provider_id, model_id = _model(services, data, agent, thread)
+    now = services.now()
+    run_id = data.run_id or services.new_id("run")
+    run = RunRequest(
+        run_id=run_id,
+        turn_id=data.turn_id or services.new_id("turn"),
+        thread_id=data.thread_id or services.new_id("thread"),
+        provider_id=provider_id,
+        model_id=model_id,
+        agent_id=data.agent_id,
+        input=[
+            MessageItem(id=f"input_{index}", content=message.text(), origin=message.origin, parts=message.parts)
+            for index, message in enumerate(messages, 1)
+        ],
+        generation=data.generation(agent.instructions),
+        metadata=data.metadata,
+        on_disconnect=data.on_disconnect,
+    )
+    new_thread = None if thread else Thread(thread_id=run.thread_id, created_at=now, updated_at=now)
+    with services.tracing.span("submit", caller(request), server=True, run_id=run_id) as span:
+        stored = await services.submitter.submit(run, data.digest(), new_thread, data.when_busy, now, span)
+    return Submitted(
+        run_id=stored.run_id,
+        turn_id=stored.turn_id,
+        thread_id=stored.thread_id,
+        stream_url=f"/api/v2/stream/{stored.run_id}",
+    )
+
+
+def _agent(services: Services, agent_id: str | None) -> Agent:
+    if agent_id is None:
+        return Agent()
+    agents = services.settings.agents
+    if agent_id not in agents:
+        known = ", ".join(sorted(agents)) or "none"
+        raise InvalidRequest(f"no agent {agent_id!r} in the settings; there are: {known}", field="agent_id")
+    return agents[agent_id]
+
+
+def _model(services: Services, data: SubmitBody, agent: Agent, thread: Thread | None) -> tuple[str, str]:
+    """Provider and model: the request's, else the agent's, else the thread's, else the settings' default."""
+    model, provider_id = data.model_id, data.provider_id
+    if model is None and provider_id is None:
+        model = agent.model
+    if model is None and provider_id is None and thread is not None:
+        model, provider_id = thread.model_id, thread.provider_id
+    provider, model_id = services.registry.resolve(model, provider_id)
+    return provider.provider_id, model_id
+
+
+@get("/api/v2/runs/{run_id:str}")
+async def get_run(run_id: str, services: Injected) -> Response:
+    """The run as of now."""
+    return await services.reader.response(run_id)
+
+
+@get("/api/v2/runs")
+async def list_runs(
+    services: Injected,
+    thread_id: str | None = None,
+    status: Annotated[Status | None, Parameter()] = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> RunPage:
+    """Runs, newest first."""
+    runs, next_cursor = await services.store.list_runs(thread_id=thread_id, status=status, limit=limit, cursor=cursor)
+    return RunPage(runs=runs, next_cursor=next_cursor)
+
+
+@post("/api/v2/runs/{run_id:str}/cancel", status_code=202)
+async def cancel_run(run_id: str, request: Request[None, None, None], services: Injected) -> RunAccepted:
+    """End a run as aborted; nothing happens to one that has ended."""
+    await services.store.get_run(run_id)
+    with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
+        await services.runner.stop(run_id, CANCELLED, span)
+    return RunAccepted(run_id=run_id)
+
+
+@post("/api/v2/runs/{run_id:str}/outputs", dto=Door[OutputsBody], return_dto=None, status_code=202)
+async def post_outputs(
+    run_id: str, data: OutputsBody, request: Request[None, None, None], services: Injected
+) -> RunAccepted:
+    """Give a waiting run the outputs of its calls; it goes on when all are there."""
+    run = await services.store.get_run(run_id)
+    outputs = [ToolOutput(output.call_id, output.output, output.success) for output in data.outputs]
+    with services.tracing.span("outputs", caller(request), server=True, run_id=run_id) as span:
+        await services.runner.outputs(run.request, outputs, span)
+    return RunAccepted(run_id=run_id)

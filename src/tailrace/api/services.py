@@ -1,0 +1,40 @@
+"""What the routes need, wired together in app.py."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from litestar.params import Dependency
+from prometheus_client import CollectorRegistry
+
+from tailrace.api.readers import Readers
+from tailrace.log.base import Log
+from tailrace.runs.reader import RunReader
+from tailrace.runs.runner import Runner
+from tailrace.runs.submit import Submitter
+from tailrace.runs.tracing import Tracing
+from tailrace.settings import Settings
+from tailrace.store.base import Store
+from tailrace.upstream.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms below, as the API uses them. `now` gives milliseconds since the epoch; `new_id` makes ids by kind."""
+
+    settings: Settings
+    log: Log
+    store: Store
+    registry: Registry
+    reader: RunReader
+    runner: Runner
+    submitter: Submitter
+    tracing: Tracing
+    readers: Readers
+    metrics: CollectorRegistry
+    settle: Callable[[str], Awaitable[None]]
+    now: Callable[[], int]
+    new_id: Callable[[str], str]
+
+
+Injected = Annotated[Services, Dependency(skip_validation=True)]

@@ -1,0 +1,62 @@
+"""`/api/v2/threads` (contract §4)."""
+
+from typing import Annotated
+
+from litestar import delete, get, patch, post
+from litestar.params import Parameter
+from msgspec.structs import asdict
+
+from tailrace.api.bodies import Door, ThreadBody, ThreadPage, ThreadPatch, ThreadView
+from tailrace.api.services import Injected
+from tailrace.schema.errors import Conflict
+from tailrace.store.base import Thread
+
+Limit = Annotated[int, Parameter(ge=1, le=200)]
+
+
+@post("/api/v2/threads", dto=Door[ThreadBody], return_dto=None)
+async def create_thread(data: ThreadBody, services: Injected) -> Thread:
+    """Make a thread."""
+    now = services.now()
+    thread = Thread(thread_id=services.new_id("thread"), created_at=now, updated_at=now, **asdict(data))
+    await services.store.create_thread(thread)
+    return thread
+
+
+@get("/api/v2/threads")
+async def list_threads(
+    services: Injected, tag: str | None = None, limit: Limit = 50, cursor: str | None = None
+) -> ThreadPage:
+    """Threads, newest first."""
+    threads, next_cursor = await services.store.list_threads(tag=tag, limit=limit, cursor=cursor)
+    return ThreadPage(threads=threads, next_cursor=next_cursor)
+
+
+@get("/api/v2/threads/{thread_id:str}")
+async def get_thread(thread_id: str, services: Injected) -> ThreadView:
+    """A thread with what was said in it."""
+    thread = await services.store.get_thread(thread_id)
+    runs = [await services.reader.current(run) for run in await services.store.thread_runs(thread_id)]
+    return ThreadView.of(thread, runs)
+
+
+@patch("/api/v2/threads/{thread_id:str}", dto=Door[ThreadPatch], return_dto=None)
+async def update_thread(thread_id: str, data: ThreadPatch, services: Injected) -> Thread:
+    """Change a thread's mutable fields."""
+    return await services.store.update_thread(thread_id, data.changes(), services.now())
+
+
+@delete("/api/v2/threads/{thread_id:str}")
+async def delete_thread(thread_id: str, services: Injected) -> None:
+    """Delete a thread with its runs and their logs, all or nothing; a live run is cancelled first."""
+    try:
+        run_ids = await services.store.delete_thread(thread_id)
+    except Conflict as conflict:
+        live = conflict.details.get("run_id")
+        if live is None:
+            raise
+        await services.runner.stop(live, "its thread is being deleted")
+        await services.settle(live)
+        run_ids = await services.store.delete_thread(thread_id)
+    await services.log.delete(run_ids)
+    await services.store.logs_deleted(run_ids)

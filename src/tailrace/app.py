@@ -1,0 +1,212 @@
+"""Where things are wired together: the rooms, their lifetimes, and the server in front."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from socket import socket
+from types import FrameType
+from uuid import uuid4
+
+import uvicorn
+
+from tailrace.api import asgi, metrics
+from tailrace.api.readers import Readers
+from tailrace.api.services import Services
+from tailrace.log.datadir import lock_data_dir
+from tailrace.log.sqlite import SqliteLog
+from tailrace.runs.drive import Driver
+from tailrace.runs.model_call import ModelCaller
+from tailrace.runs.reader import RunReader
+from tailrace.runs.runner import Runner
+from tailrace.runs.submit import Submitter
+from tailrace.runs.tracing import Tracing
+from tailrace.schema.errors import SettingsError
+from tailrace.settings import Settings
+from tailrace.store.sql import open_store
+from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.upstream.http import Timeouts, Upstream
+from tailrace.upstream.registry import Provider, Registry, load_builtin, provider_from_table
+from tailrace.upstream.retry import RetryPolicy
+from tailrace.workers.projector import Projector
+from tailrace.workers.reaper import Reaper
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id(kind: str) -> str:
+    """A fresh id, as in `run_0190…`."""
+    return f"{kind}_{uuid4().hex}"
+
+
+@asynccontextmanager
+async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Services]:
+    """Everything behind the API, alive. Raises SettingsError, NotReady.
+
+    Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
+    """
+    async with AsyncExitStack() as stack:
+        data = _directory(settings.data)
+        stack.enter_context(lock_data_dir(data))
+        log = await SqliteLog.open(data / "log.db", gather_ms=settings.log.gather_ms)
+        stack.push_async_callback(log.close)
+        store = await open_store(f"sqlite+aiosqlite:///{data / 'store.db'}")
+        stack.push_async_callback(store.close)
+        upstream = await stack.enter_async_context(Upstream())
+        known = await _with_demo(registry(settings, environ), stack)
+        tracing = Tracing()
+        caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
+        driver = Driver(caller, known, store, tracing, settings.limits.max_steps)
+        runner = Runner(log, driver, tracing, run_s=settings.limits.run_s)
+        projector = Projector(log, store, keep_s=settings.log.keep_s, clock=time.monotonic)
+        reaper = Reaper(log, store, runner, action_s=settings.limits.action_s, now=now_ms, settle=projector.settle)
+        readers = Readers()
+        gauges: dict[str, tuple[str, Callable[[], float]]] = {
+            "runs_live": ("Runs being driven by this process.", lambda: len(runner.live)),
+            "readers": ("Open event streams.", lambda: readers.count),
+        }
+        stack.push_async_callback(projector.flush)
+        await stack.enter_async_context(_background(projector.run, reaper.run))
+        stack.push_async_callback(runner.shutdown)
+        yield Services(
+            settings=settings,
+            log=log,
+            store=store,
+            registry=known,
+            reader=RunReader(log, store),
+            runner=runner,
+            submitter=Submitter(log, store, runner, projector.settle),
+            tracing=tracing,
+            readers=readers,
+            metrics=metrics.registry(gauges),
+            settle=projector.settle,
+            now=now_ms,
+            new_id=new_id,
+        )
+
+
+def _directory(name: str) -> Path:
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"data: {name}: {error.strerror}") from error
+    return path
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    up = settings.upstream
+    return Timeouts(connect_s=up.connect_s, first_event_s=up.first_event_s, idle_s=up.idle_s, total_s=up.total_s)
+
+
+def _retries(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(attempts=settings.upstream.attempts, total_s=settings.upstream.retry_total_s)
+
+
+def registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
+    """The providers that can be used, and which model is meant where none is named: the settings', else that of the
+    first provider with a key. Raises SettingsError."""
+    own = {name: provider_from_table(name, table) for name, table in settings.providers.items()}
+    known = Registry({**load_builtin(), **own}, settings.aliases, settings.defaults.model).configured(environ)
+    keyed = (provider for provider in known.providers.values() if provider.api_key_env)
+    default = next((f"{p.provider_id}/{p.default_model}" for p in keyed if p.default_model), None)
+    return Registry(known.providers, known.aliases, known.default_model or default, known.keyless)
+
+
+async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:
+    """With the `demo` provider, where there would otherwise be no model to mean (contract §7)."""
+    if known.default_model is not None:
+        return known
+    demo = await stack.enter_async_context(ScriptedUpstream(faults=False))
+    provider = Provider(provider_id="demo", wire="openai-responses", base_url=demo.url, models=["demo"])
+    return Registry({**known.providers, "demo": provider}, known.aliases, "demo/demo", known.keyless)
+
+
+@asynccontextmanager
+async def _background(*jobs: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run these beside what is within; one that fails brings the server down rather than leave it half alive."""
+    owner = asyncio.current_task()
+
+    async def guarded(job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError) and owner is not None:
+                owner.cancel()
+            raise
+
+    tasks = [asyncio.create_task(guarded(job)) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers; ends the open streams when told to stop: readers come back elsewhere with their cursor."""
+
+    def __init__(self, config: uvicorn.Config, readers: Readers, started: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._readers = readers
+        self._started = started
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.config.host, self.servers[0].sockets[0].getsockname()[1]
+            self._started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT or SIGTERM."""
+        self._readers.stop()
+        super().handle_exit(sig, frame)
+
+
+def check_exposure(settings: Settings, *, insecure: bool) -> None:
+    """Raises SettingsError where the server would be open to others without a key."""
+    host = settings.server.host
+    if insecure or settings.server.api_keys or host == "localhost":
+        return
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SettingsError(
+            f"server.host: {host} can be reached by others, and no API key is set; "
+            f"set server.api_keys, or pass --insecure if that is meant"
+        )
+
+
+async def serve(
+    settings: Settings, environ: Mapping[str, str], *, insecure: bool, started: Callable[[str], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM. `started` is told the URL once it answers. Raises SettingsError, NotReady."""
+    check_exposure(settings, insecure=insecure)
+    async with services(settings, environ) as wired:
+        config = uvicorn.Config(
+            asgi.build(wired),  # type: ignore[arg-type]  # litestar and uvicorn each have their own name for an ASGI app
+            host=settings.server.host,
+            port=settings.server.port,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.server.shutdown_s),
+            ws="none",
+        )
+        try:
+            await _Server(config, wired.readers, started).serve()
+        except SystemExit as error:  # how uvicorn says that it cannot listen
+            host, port = settings.server.host, settings.server.port
+            raise SettingsError(f"server.port: cannot listen on {host}:{port}; is it in use?") from error

@@ -1,0 +1,63 @@
+"""`tailrace`: the command line (contract §6).
+
+Exit codes: 0 done, 1 it failed (the reason on stderr in one line), 2 wrong usage.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from tailrace import __version__
+from tailrace.cli import doctor, files, remote, serve
+from tailrace.schema.errors import TailraceError
+
+app = typer.Typer(
+    name="tailrace",
+    help="A streaming-first LLM harness: any provider's stream becomes one durable, resumable event log per run.",
+    epilog='Start with `tailrace serve`, then, in another terminal, `tailrace run "hello"`.',
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command()(serve.serve)
+app.command()(serve.migrate)
+app.command()(remote.run)
+app.command()(remote.tail)
+app.command()(remote.cancel)
+app.add_typer(remote.threads, name="threads")
+app.add_typer(remote.runs, name="runs")
+app.command()(files.decode)
+app.command()(files.encode)
+app.command()(files.lint)
+app.command()(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tailrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Say which version this is."
+    ),
+) -> None:
+    """Options of `tailrace` itself."""
+    del version
+
+
+def main() -> None:
+    """The entry point: errors that are foreseen become one line and exit code 1."""
+    try:
+        app()
+    except TailraceError as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"[red]tailrace:[/red] {error.message}", markup=True, highlight=False
+        )
+        sys.exit(1)
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The native dialect: the log's events as they are."""

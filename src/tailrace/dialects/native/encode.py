@@ -1,0 +1,43 @@
+"""Events in their envelopes, one frame each (contract §4, the stream)."""
+
+from tailrace.dialects.base import Detail, Dialect, Frame, View, sse
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
+
+
+def frames(batch: Batch) -> list[Frame]:
+    """The frames of a batch, all of them."""
+    trace = codec.encode(batch.trace)
+    made = []
+    for offset, (payload, raw) in enumerate(zip(batch.payloads, batch.raw, strict=True)):
+        seq, kind = batch.first_seq + offset, type_of(payload)
+        made.append(Frame(seq, kind, codec.event_json(batch.run_id, seq, batch.timestamp, trace, kind, raw)))
+    return made
+
+
+def _shared(batch: Batch) -> bytes:
+    return sse(frames(batch))
+
+
+class NativeEncoder:
+    """Frames with what the view leaves out left out. The cursor stays the log's `seq`: a filter never defines it."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._shortened: dict[str, Detail] = {}  # by item_id
+
+    def encode(self, batch: Batch) -> list[Frame]:
+        """The frames of this batch that the view lets through."""
+        return [frame for frame, payload in zip(frames(batch), batch.payloads, strict=True) if self._shows(payload)]
+
+    def _shows(self, payload: Payload) -> bool:
+        if isinstance(payload, ItemStart):
+            detail = self._view.detail(payload.item_type)
+            if detail != "full":
+                self._shortened[payload.item_id] = detail
+        detail = self._shortened.get(getattr(payload, "item_id", ""), "full")
+        return detail == "full" or (detail == "summary" and not isinstance(payload, ItemDelta))
+
+
+NATIVE = Dialect("native", NativeEncoder, _shared)

@@ -1,0 +1,260 @@
+"""Events to Response: state = fold(log) (design rule 6).
+
+Idempotent by `seq`: what has been seen is passed over, so that replays and duplicates change nothing. O(1) per event.
+Tolerant: an event that fits nowhere (unknown item, item that has ended, second `response_start`, anything after the
+terminal event) is counted in `ignored` and changes nothing; the grammar keeps such events out of logs of our own.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from tailrace.fold import usage
+from tailrace.fold.draft import Draft
+from tailrace.schema.batch import Batch
+from tailrace.schema.events import (
+    ItemCancelled,
+    ItemDelta,
+    ItemDone,
+    ItemError,
+    ItemStart,
+    Payload,
+    ResponseDone,
+    ResponseError,
+    ResponseStart,
+    StepDone,
+    StepStart,
+    TurnAborted,
+    UsageUpdate,
+)
+from tailrace.schema.items import CancelledItem, ErrorItem, FunctionCallItem, FunctionCallOutputItem, OutputItem
+from tailrace.schema.response import ENDED, ErrorInfo, FinishReason, Response, Status, Step, Usage
+
+
+class Reducer:
+    """A run's state; fold events in with `apply`, look at it with `response`.
+
+    Begun from nothing, or from a snapshot: the items of a live run's snapshot may still grow, as the log says.
+    """
+
+    def __init__(self, snapshot: Response | None = None) -> None:
+        self.last_seq = 0
+        self.ignored = 0
+        self.start: ResponseStart | None = None
+        self.status: Status = "queued"
+        self.finish_reason: FinishReason | None = None
+        self.error: ErrorInfo | None = None
+        self.steps: list[Step] = []
+        self._usage: Usage | None = None
+        self._updated_at = 0
+        self._completed_at: int | None = None
+        self._items: dict[str, OutputItem | Draft] = {}
+        self._open: set[str] = set()
+        self._unanswered: dict[str, str] = {}  # call_id -> item_id, in call order
+        if snapshot is not None:
+            self._resume(snapshot)
+
+    def _resume(self, snapshot: Response) -> None:
+        self.last_seq = snapshot.last_seq
+        if snapshot.last_seq == 0:
+            return
+        self.start = ResponseStart(
+            response_id=snapshot.id, turn_id=snapshot.turn_id, thread_id=snapshot.thread_id, agent_id=snapshot.agent_id,
+            model_id=snapshot.model_id, provider_id=snapshot.provider_id, created_at=snapshot.created_at,
+        )  # fmt: skip
+        self.status, self.finish_reason, self.error = snapshot.status, snapshot.finish_reason, snapshot.error
+        self.steps = list(snapshot.steps)
+        self._usage = snapshot.usage
+        self._updated_at, self._completed_at = snapshot.updated_at, snapshot.completed_at
+        for item in snapshot.output_items:
+            self._items[item.id] = item
+            self._note_call(item)
+        if self.status not in ENDED:
+            self._open.update(self._items)
+
+    def apply(self, seq: int, timestamp: int, payload: Payload) -> bool:
+        """Fold in one event; True where it changed anything."""
+        if seq <= self.last_seq:
+            return False
+        self.last_seq = seq
+        handler = _HANDLERS.get(type(payload))
+        if (self.start is None) != (type(payload) is ResponseStart) or self.status in ENDED:
+            handler = _ignore
+        if handler is not None and not handler(self, payload):
+            self.ignored += 1
+            return False
+        self._updated_at = max(self._updated_at, timestamp)
+        if self.status in ENDED:
+            self._completed_at = self._updated_at
+        return True
+
+    def fold(self, batches: Iterable[Batch]) -> "Reducer":
+        """Fold in whole batches."""
+        for batch in batches:
+            for offset, payload in enumerate(batch.payloads):
+                self.apply(batch.first_seq + offset, batch.timestamp, payload)
+        return self
+
+    def response(self) -> Response:
+        """The run as of now. Raises ValueError before `response_start`."""
+        start = self.start
+        if start is None:
+            raise ValueError("no response_start yet")
+        return Response(
+            id=start.response_id, turn_id=start.turn_id, thread_id=start.thread_id, agent_id=start.agent_id,
+            model_id=start.model_id, provider_id=start.provider_id, created_at=start.created_at,
+            updated_at=self._updated_at, completed_at=self._completed_at, status=self.status,
+            output_items=self.items(), usage=self._usage, steps=list(self.steps), finish_reason=self.finish_reason,
+            error=self.error, last_seq=self.last_seq,
+        )  # fmt: skip
+
+    def items(self) -> list[OutputItem]:
+        """The items in their places, open ones as far as they have come."""
+        return [held.item() if isinstance(held, Draft) else held for held in self._items.values()]
+
+    def item(self, item_id: str) -> OutputItem | None:
+        """One item as of now."""
+        held = self._items.get(item_id)
+        return held.item() if isinstance(held, Draft) else held
+
+    @property
+    def item_ids(self) -> Collection[str]:
+        """The ids in use."""
+        return self._items.keys()
+
+    @property
+    def unanswered(self) -> list[FunctionCallItem]:
+        """Finished calls without an output, in call order."""
+        calls = (self._items[item_id] for item_id in self._unanswered.values())
+        return [call for call in calls if isinstance(call, FunctionCallItem)]
+
+    # --- one handler per event type: True where the event fits ---------------------------------------------------
+
+    def _on_start(self, event: ResponseStart) -> bool:
+        self.start = event
+        return True
+
+    def _on_step_start(self, event: StepStart) -> bool:
+        self.status = "in_progress"
+        self.steps.append(Step(step=event.step, provider_id=event.provider_id, model_id=event.model_id))
+        return True
+
+    def _on_step_done(self, event: StepDone) -> bool:
+        if not self.steps:
+            return False
+        self.steps[-1] = Step(
+            step=event.step, provider_id=event.provider_id, model_id=event.model_id,
+            provider_response_id=event.provider_response_id, finish_reason=event.finish_reason, usage=event.usage,
+        )  # fmt: skip
+        self._usage = usage.total(step.usage for step in self.steps)
+        if event.finish_reason == "tool_calls" and self._unanswered:
+            self.status = "requires_action"
+        return True
+
+    def _on_usage(self, event: UsageUpdate) -> bool:
+        if self.steps:
+            self.steps[-1] = replace(self.steps[-1], usage=event.usage)
+            self._usage = usage.total(step.usage for step in self.steps)
+        else:
+            self._usage = event.usage
+        return True
+
+    def _on_item_start(self, event: ItemStart) -> bool:
+        if event.item_id in self._items:
+            return False
+        self._items[event.item_id] = Draft(event)
+        self._open.add(event.item_id)
+        return True
+
+    def _on_item_delta(self, event: ItemDelta) -> bool:
+        draft = self._draft(event.item_id)
+        if draft is None:
+            return False
+        draft.grow(event)
+        return True
+
+    def _on_item_done(self, event: ItemDone) -> bool:
+        if event.item_id not in self._open:
+            return False
+        self._settle(event.item_id, event.final_item)
+        self._note_call(event.final_item)
+        return True
+
+    def _on_item_error(self, event: ItemError) -> bool:
+        draft = self._draft(event.item_id)
+        if draft is None:
+            return False
+        error = event.error
+        item = ErrorItem(
+            id=event.item_id, code=error.code, message=error.message, details=error.details, partial=draft.item()
+        )
+        self._settle(event.item_id, item)
+        return True
+
+    def _on_item_cancelled(self, event: ItemCancelled) -> bool:
+        draft = self._draft(event.item_id)
+        if draft is None:
+            return False
+        self._settle(event.item_id, CancelledItem(id=event.item_id, reason=event.reason, partial=draft.item()))
+        return True
+
+    def _on_done(self, event: ResponseDone) -> bool:
+        self.status, self.finish_reason = event.status, event.finish_reason
+        self._usage = event.usage or self._usage
+        return True
+
+    def _on_error(self, event: ResponseError) -> bool:
+        self.status, self.finish_reason, self.error = "error", "error", event.error
+        return True
+
+    def _on_aborted(self, _event: TurnAborted) -> bool:
+        self.status, self.finish_reason = "aborted", "cancelled"
+        return True
+
+    # --- items ---------------------------------------------------------------------------------------------------
+
+    def _draft(self, item_id: str) -> Draft | None:
+        if item_id not in self._open:
+            return None
+        held = self._items[item_id]
+        if not isinstance(held, Draft):  # from a snapshot
+            held = self._items[item_id] = Draft.reopen(held)
+        return held
+
+    def _settle(self, item_id: str, item: OutputItem) -> None:
+        self._open.discard(item_id)
+        self._items[item_id] = item
+
+    def _note_call(self, item: OutputItem) -> None:
+        if isinstance(item, FunctionCallItem):
+            self._unanswered[item.call_id] = item.id
+        elif isinstance(item, FunctionCallOutputItem):
+            self._unanswered.pop(item.call_id, None)
+            if not self._unanswered and self.status == "requires_action":
+                self.status = "in_progress"
+
+
+def _ignore(_reducer: Reducer, _event: Any) -> bool:
+    return False
+
+
+_HANDLERS: dict[type, Callable[[Reducer, Any], bool]] = {
+    ResponseStart: Reducer._on_start,
+    StepStart: Reducer._on_step_start,
+    StepDone: Reducer._on_step_done,
+    UsageUpdate: Reducer._on_usage,
+    ItemStart: Reducer._on_item_start,
+    ItemDelta: Reducer._on_item_delta,
+    ItemDone: Reducer._on_item_done,
+    ItemError: Reducer._on_item_error,
+    ItemCancelled: Reducer._on_item_cancelled,
+    ResponseDone: Reducer._on_done,
+    ResponseError: Reducer._on_error,
+    TurnAborted: Reducer._on_aborted,
+}
+
+
+def fold(batches: Iterable[Batch]) -> Response:
+    """The Response that these batches add up to. Raises ValueError where they hold no `response_start`."""
+    return Reducer().fold(batches).response()

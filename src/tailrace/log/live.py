@@ -1,0 +1,215 @@
+"""The live end of runs: their newest batches, and who waits for the next one. Shared by every log.
+
+A tail is a cursor (design rule 8). While it is inside the window of newest batches it reads from memory, the very same
+Batch objects for all tails of a run, so that what `Batch.memo` made for one serves all; behind the window it pages from
+the log. All tails of a run are woken once per commit; nothing polls.
+
+Who holds a run's `LiveRun` keeps it alive: its writer while it is live, and each of its tails. With the last of them
+the window goes.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from weakref import WeakValueDictionary
+
+from tailrace.log.base import Head
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import NotFound, NotReady
+
+WINDOW_BATCHES = 256
+WINDOW_BYTES = 1 << 20
+TAIL_PAGE = 256  # events per page of a tail behind the window: what a stalled reader may hold on to
+PAGE_BYTES = 1 << 18
+
+
+def size_of(batch: Batch) -> int:
+    """The bytes of a batch's payloads."""
+    return sum(map(len, batch.raw))
+
+
+def last_seq_of(batch: Batch) -> int:
+    """A key to search ordered batches by."""
+    return batch.last_seq
+
+
+def page(batches: Iterable[Batch], after: int, limit: int) -> list[Batch]:
+    """The first of these batches, cut to begin behind `after`, until there are `limit` events or PAGE_BYTES bytes."""
+    taken: list[Batch] = []
+    events = size = 0
+    for batch in batches:
+        part = batch.after(after)
+        taken.append(part)
+        events += part.last_seq - part.first_seq + 1
+        size += size_of(part)
+        if events >= limit or size >= PAGE_BYTES:
+            break
+    return taken
+
+
+def unknown(run_id: str) -> NotFound:
+    """The error for a run that has no log."""
+    return NotFound(f"there is no log of run {run_id!r}")
+
+
+class LiveRun:
+    """One run's window and waiters. `known` once somebody has looked up where its log stands."""
+
+    __slots__ = ("__weakref__", "_size", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed")
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.known = False
+        self.last_seq = 0
+        self.sealed = False
+        self.gone = False
+        self._window: deque[Batch] = deque()
+        self._size = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def learn(self, last_seq: int, sealed: bool) -> None:
+        """Take in where the log was seen to stand; what was published since is newer and stays."""
+        self.known = True
+        self.last_seq = max(self.last_seq, last_seq)
+        self.sealed = self.sealed or sealed
+
+    def publish(self, batch: Batch, sealed: bool) -> None:
+        """Show a committed batch to the tails."""
+        window = self._window
+        window.append(batch)
+        self._size += size_of(batch)
+        while len(window) > 1 and (len(window) > WINDOW_BATCHES or self._size > WINDOW_BYTES):
+            self._size -= size_of(window.popleft())
+        self.learn(batch.last_seq, sealed)
+        self.wake()
+
+    def batch_after(self, seq: int) -> Batch | None:
+        """The part behind `seq` of the batch that holds it; None where the window does not reach there."""
+        window = self._window
+        if not window or window[0].first_seq > seq + 1 or window[-1].last_seq <= seq:
+            return None
+        newest = window[-1]
+        if newest.first_seq <= seq + 1:
+            return newest.after(seq)
+        return window[bisect_right(window, seq, key=last_seq_of)].after(seq)
+
+    def page_after(self, seq: int, limit: int) -> list[Batch] | None:
+        """A page from the window; None where it does not reach there."""
+        if self.known and seq >= self.last_seq:
+            return []
+        window = self._window
+        if not window or window[0].first_seq > seq + 1:
+            return None
+        start = bisect_right(window, seq, key=last_seq_of)
+        return page((window[index] for index in range(start, len(window))), seq, limit)
+
+    def wake(self) -> None:
+        """Wake all who wait."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def change(self) -> None:
+        """Wait for the next `wake`. Each waits on a future of its own: to cancel one harms no other."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+
+class Live:
+    """The live ends of a log's runs. `head` and `read` are the log's own, for what is not in memory."""
+
+    def __init__(
+        self,
+        head: Callable[[str], Awaitable[Head | None]],
+        read: Callable[[str, int, int], Awaitable[list[Batch]]],
+    ) -> None:
+        self._head = head
+        self._read = read
+        self._runs: WeakValueDictionary[str, LiveRun] = WeakValueDictionary()
+        self._changed: set[str] = set()
+        self._on_change: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def open(self, run_id: str) -> LiveRun:
+        """The run's live end, for as long as the caller holds it."""
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = LiveRun(run_id)
+        return run
+
+    def publish(self, run: LiveRun, batch: Batch, sealed: bool) -> None:
+        """Show a committed batch to the run's tails and to `changed`. O(1) besides the waking."""
+        run.publish(batch, sealed)
+        self._changed.add(run.run_id)
+        if self._on_change is not None and not self._on_change.done():
+            self._on_change.set_result(None)
+
+    def forget(self, run_id: str) -> None:
+        """The run's log was deleted: its tails raise NotFound."""
+        self._changed.discard(run_id)
+        run = self._runs.pop(run_id, None)
+        if run is not None:
+            run.gone = True
+            run.wake()
+
+    def page(self, run_id: str, after: int, limit: int) -> list[Batch] | None:
+        """A page from memory; None where it must come from the log."""
+        run = self._runs.get(run_id)
+        return run.page_after(after, limit) if run is not None else None
+
+    async def changed(self) -> set[str]:
+        """The runs published to since the last call; waits until there is one. For one caller."""
+        while not self._changed:
+            self.check_open()
+            self._on_change = asyncio.get_running_loop().create_future()
+            await self._on_change
+        changed, self._changed = self._changed, set()
+        return changed
+
+    async def tail(self, run_id: str, after: int) -> AsyncIterator[Batch]:
+        """See `Log.tail`. Holds the cursor, and at most one page while it is behind the window."""
+        run = await self._watch(run_id)
+        while True:
+            if run.gone:
+                raise unknown(run_id)
+            self.check_open()
+            batch = run.batch_after(after)
+            if batch is not None:
+                yield batch
+                after = batch.last_seq
+            elif after < run.last_seq:
+                for batch in await self._read(run_id, after, TAIL_PAGE):
+                    yield batch
+                    after = batch.last_seq
+            elif run.sealed:
+                return
+            else:
+                await run.change()
+
+    async def _watch(self, run_id: str) -> LiveRun:
+        run = self.open(run_id)  # listen first, then look: nothing published in between is missed
+        if not run.known:
+            head = await self._head(run_id)
+            if head is None:
+                raise unknown(run_id)
+            run.learn(head.last_seq, head.sealed)
+        return run
+
+    def check_open(self) -> None:
+        """Raises NotReady after `close`."""
+        if self._closed:
+            raise NotReady("the log is closed")
+
+    def close(self) -> None:
+        """Wake everyone; they raise NotReady."""
+        self._closed = True
+        for run in list(self._runs.values()):
+            run.wake()
+        if self._on_change is not None and not self._on_change.done():
+            self._on_change.set_result(None)

@@ -1,0 +1,388 @@
+"""The embedded log: one SQLite file in WAL mode, for one process (log/datadir.py sees to that).
+
+Group commit on the event loop. What is asked of the log in one turn of the loop (or within `gather_ms`) is carried out
+in order, in one transaction, by one callback on the loop itself, not by a writer thread: a WAL commit under
+synchronous=NORMAL is a write or two into the page cache (about 20 µs), which is less than it costs to wake a thread and
+to take turns with it for the interpreter; and no reader may see an event before its commit anyway.
+
+An append that has returned survives the death of the process (kill -9): its bytes are with the operating system. Power
+loss may take the last moments (CHECKPOINT_SECONDS and what a checkpoint takes), never the file's consistency.
+
+What may wait for a disk (fsync, cold pages) does not run on the loop: checkpoints and reads of what is not in memory
+have a thread each. While a checkpoint carries over its last pages, appends gather instead of being committed.
+
+A call that is cancelled before its commit does nothing; after it, it is done.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from tailrace.log import sqlite_file as sql
+from tailrace.log.base import Head
+from tailrace.log.live import Live, unknown
+from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import LogError, NotReady, RequestError
+from tailrace.schema.events import Payload, TraceContext
+
+T = TypeVar("T")
+
+CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begin anew
+CHECKPOINT_SECONDS = 5.0
+MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
+SLICE = 256  # batches deleted in one transaction: about a millisecond
+
+_log = structlog.get_logger(__name__)
+
+
+class _Transaction:
+    """What one commit writes, and what it makes known."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.batches: list[tuple[Any, ...]] = []
+        self.published: list[tuple[Writer, Batch]] = []
+        self.forgotten: set[str] = set()
+        self.touched: list[str] = []
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """All or nothing. Raises sqlite3.Error; the transaction may then be open still."""
+        if len(self.batches) == 1 and not self.statements:
+            db.execute(sql.INSERT_BATCH, self.batches[0])  # a transaction of its own, two statements cheaper
+        elif self.batches or self.statements:
+            db.execute("BEGIN IMMEDIATE")
+            for statement, values in self.statements:
+                db.execute(statement, values)
+            db.executemany(sql.INSERT_BATCH, self.batches)
+            db.execute("COMMIT")
+
+    @property
+    def pages(self) -> int:
+        """About how many pages the write-ahead log has grown by."""
+        grown = sum(len(row[-1]) for row in self.batches) // sql.PAGE_SIZE
+        return grown + 2 * len(self.batches) + len(self.statements)
+
+
+_Command = Callable[[_Transaction], Any]
+
+
+class SqliteLog:
+    """`log.base.Log` in the file `path`. `gather_ms` is how long a commit waits for company; `clock` gives milliseconds.
+
+    Raises SettingsError where the file cannot be opened, or is a newer Tailrace's.
+    """
+
+    def __init__(self, path: Path, *, gather_ms: float = 0, clock: Clock = wall_clock) -> None:
+        self._clock = clock
+        self._gather_seconds = gather_ms / 1000
+        self._db = sql.open_log(path)
+        (self._last_key,) = self._db.execute(sql.LAST_RUN).fetchone()
+        self._writers: dict[str, Writer] = {}
+        self._group: list[tuple[asyncio.Future[Any], _Command]] = []
+        self._reader = sql.Reader(path)
+        self._reading = ThreadPoolExecutor(1, "tailrace-log-read")
+        self._live = Live(self.head, self._read)
+        self._checkpoints = _Checkpoints(path, self._commit)
+        self._closed = False
+
+    # --- the log's interface ----------------------------------------------------------------------------------------
+
+    async def acquire(self, run_id: str) -> int:
+        """See `Log.acquire`."""
+        epoch: int = await self._submit(partial(self._acquire, run_id))
+        return epoch
+
+    async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
+        """See `Log.append`."""
+        check_payloads(payloads)
+        raw = [codec.encode(payload) for payload in payloads]
+        batch: Batch = await self._submit(partial(self._append, run_id, epoch, list(payloads), raw, trace))
+        return batch
+
+    async def head(self, run_id: str) -> Head | None:
+        """See `Log.head`."""
+        self._live.check_open()
+        writer = self._writers.get(run_id)
+        return writer.head() if writer is not None else await self._in_reader(self._reader.head, run_id)
+
+    async def read(self, run_id: str, after: int = 0, limit: int = 1024) -> list[Batch]:
+        """See `Log.read`."""
+        page = self._live.page(run_id, after, limit)
+        return page if page is not None else await self._read(run_id, after, limit)
+
+    def tail(self, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+        """See `Log.tail`."""
+        return self._live.tail(run_id, after)
+
+    async def unsealed(self) -> list[Head]:
+        """See `Log.unsealed`."""
+        return await self._in_reader(self._reader.unsealed)
+
+    async def heads(self) -> list[Head]:
+        """See `Log.heads`."""
+        return await self._in_reader(self._reader.heads)
+
+    async def changed(self) -> set[str]:
+        """See `Log.changed`."""
+        return await self._live.changed()
+
+    async def delete(self, run_ids: Sequence[str]) -> None:
+        """See `Log.delete`. They are forgotten all at once; their batches then go in slices."""
+        for key in await self._submit(partial(self._forget, run_ids)):
+            while await self._submit(partial(self._delete_slice, key)):
+                pass
+
+    async def ping(self) -> None:
+        """See `Log.ping`. Commits a smallest write, because only that shows that appends can be had."""
+        await self._submit(lambda transaction: transaction.statements.append((sql.TOUCH, ())))
+
+    async def close(self) -> None:
+        """See `Log.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._checkpoints.stop()
+        self._commit()
+        self._live.close()
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        self._reading.shutdown()
+        self._reader.close()
+        self._checkpoints.close()
+        self._db.close()  # the last connection to go carries everything over and removes the write-ahead log
+
+    # --- group commit -----------------------------------------------------------------------------------------------
+
+    def _submit(self, command: _Command) -> asyncio.Future[Any]:
+        """Have `command` take part in the next commit; its result, once that is done."""
+        if self._closed:
+            raise NotReady("the log is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._group.append((future, command))
+        if len(self._group) == 1:
+            if self._gather_seconds:
+                loop.call_later(self._gather_seconds, self._commit)
+            else:
+                loop.call_soon(self._commit)
+        return future
+
+    def _commit(self) -> None:
+        """Carry out what has gathered: in order, in one transaction; then tell everyone."""
+        if not self._group or self._checkpoints.held:
+            return
+        group, self._group = self._group, []
+        transaction = _Transaction(self._clock())
+        try:
+            outcomes = [(future, _attempt(command, transaction)) for future, command in group if not future.done()]
+            transaction.write(self._db)
+        except BaseException as error:
+            self._roll_back(transaction, group, error)
+            if not isinstance(error, sqlite3.Error):
+                raise  # a bug; its callers know, and so shall the operator
+            return
+        self._publish(transaction)
+        for future, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _publish(self, transaction: _Transaction) -> None:
+        for writer, batch in transaction.published:
+            sealed = writer.sealed and batch.last_seq == writer.last_seq
+            self._live.publish(writer.live, batch, sealed)
+            if sealed:
+                self._writers.pop(batch.run_id, None)
+        for run_id in transaction.forgotten:
+            self._writers.pop(run_id, None)
+            self._live.forget(run_id)
+        self._checkpoints.written(transaction.pages)
+
+    def _roll_back(
+        self, transaction: _Transaction, group: list[tuple[asyncio.Future[Any], _Command]], error: BaseException
+    ) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        for run_id in transaction.touched:
+            self._writers.pop(run_id, None)  # looked up again when next asked for
+        for future, _ in group:
+            if not future.done():
+                future.set_exception(NotReady(f"the log cannot be written: {error}"))
+
+    # --- the commands that a commit carries out ---------------------------------------------------------------------
+
+    def _acquire(self, run_id: str, transaction: _Transaction) -> int:
+        if run_id in transaction.forgotten:
+            raise NotReady(f"the log of run {run_id!r} is being deleted")
+        writer = self._writer(run_id)
+        if writer is None:
+            self._last_key += 1
+            writer = self._keep(Writer(self._live.open(run_id), self._last_key))
+            transaction.statements.append((sql.INSERT_RUN, (writer.key, run_id, 0)))
+        transaction.touched.append(run_id)
+        epoch = writer.acquire()
+        transaction.statements.append((sql.SET_EPOCH, (epoch, writer.key)))
+        return epoch
+
+    def _append(
+        self,
+        run_id: str,
+        epoch: int,
+        payloads: list[Payload],
+        raw: list[bytes],
+        trace: TraceContext,
+        transaction: _Transaction,
+    ) -> Batch:
+        writer = self._writer(run_id) if run_id not in transaction.forgotten else None
+        if writer is None:
+            raise unknown(run_id)
+        transaction.touched.append(run_id)
+        batch = writer.append(epoch, payloads, raw, trace, transaction.now)
+        transaction.batches.append(
+            (
+                writer.key,
+                batch.first_seq,
+                batch.last_seq,
+                batch.timestamp,
+                trace.traceparent,
+                trace.tracestate,
+                b"\n".join(raw),
+            )
+        )
+        transaction.published.append((writer, batch))
+        if writer.sealed:
+            transaction.statements.append((sql.SEAL, (writer.key,)))
+        return batch
+
+    def _forget(self, run_ids: Sequence[str], transaction: _Transaction) -> list[int]:
+        writers = [self._writer(run_id) for run_id in set(run_ids) - transaction.forgotten]
+        keys = [writer.key for writer in writers if writer is not None]
+        transaction.statements += [(sql.FORGET_RUN, (key,)) for key in keys]
+        transaction.forgotten.update(run_ids)
+        return keys
+
+    def _delete_slice(self, key: int, transaction: _Transaction) -> bool:
+        (end,) = self._db.execute(sql.SLICE_END, (key, SLICE)).fetchone()
+        if end is None:
+            transaction.statements.append((sql.DELETE_RUN, (key,)))
+            return False
+        transaction.statements.append((sql.DELETE_SLICE, (key, end)))
+        return True
+
+    def _writer(self, run_id: str) -> Writer | None:
+        """Where the run stands, from memory or from the file; None where it has no log."""
+        writer = self._writers.get(run_id)
+        if writer is not None:
+            return writer
+        row = self._db.execute(sql.FIND_RUN, (run_id,)).fetchone()
+        if row is None:
+            return None
+        key, epoch, sealed = row
+        last_seq, timestamp = self._db.execute(sql.LAST_BATCH, (key,)).fetchone() or (0, 0)
+        return self._keep(Writer(self._live.open(run_id), key, epoch, last_seq, bool(sealed), timestamp))
+
+    def _keep(self, writer: Writer) -> Writer:
+        writer.live.learn(writer.last_seq, writer.sealed)
+        if len(self._writers) >= MAX_WRITERS:
+            del self._writers[next(iter(self._writers))]
+        self._writers[writer.live.run_id] = writer
+        return writer
+
+    # --- reads beside the loop --------------------------------------------------------------------------------------
+
+    async def _read(self, run_id: str, after: int, limit: int) -> list[Batch]:
+        return await self._in_reader(self._reader.read, run_id, after, limit)
+
+    async def _in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
+        if self._closed:
+            raise NotReady("the log is closed")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
+        except sqlite3.Error as error:
+            raise NotReady(f"the log cannot be read: {error}") from error
+
+
+def _attempt(command: _Command, transaction: _Transaction) -> Any:
+    """The command's result, or the refusal to tell its caller once the others' work is committed."""
+    try:
+        return command(transaction)
+    except (LogError, RequestError) as refusal:
+        return refusal
+
+
+class _Checkpoints:
+    """Keeps the write-ahead log short from a thread of its own; `held` while no commit may be made.
+
+    `resume` is called when commits may be made again.
+    """
+
+    def __init__(self, path: Path, resume: Callable[[], None]) -> None:
+        self.held = False
+        self._resume = resume
+        self._db = sql.connect(path)
+        self._thread = ThreadPoolExecutor(1, "tailrace-log-checkpoint")
+        self._pages = 0  # about how many the write-ahead log holds
+        self._dirty = False
+        self._stopped = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def written(self, pages: int) -> None:
+        """The write-ahead log has grown: see to it within CHECKPOINT_SECONDS, at CHECKPOINT_PAGES at once."""
+        self._pages += pages
+        self._dirty = True
+        if self._stopped or self._running is not None:
+            return
+        if self._pages >= CHECKPOINT_PAGES:
+            self._start()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CHECKPOINT_SECONDS, self._start)
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        begin_anew = self._pages >= CHECKPOINT_PAGES
+        self._dirty = False
+        try:
+            await loop.run_in_executor(self._thread, sql.checkpoint, self._db)
+            if begin_anew:
+                self._pages = 0
+                self.held = True
+                await loop.run_in_executor(self._thread, sql.finish_checkpoint, self._db)
+        except sqlite3.Error as error:
+            _log.warning("checkpoint failed", error=str(error))  # appends go on; the next one tries again
+        finally:
+            self.held = False
+            self._running = None
+            self._resume()
+        if self._dirty:
+            self.written(0)
+
+    async def stop(self) -> None:
+        """Let the one that is under way end, and begin no other."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._running is not None:
+            await self._running
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._thread.shutdown()
+        self._db.close()

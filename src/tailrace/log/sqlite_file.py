@@ -1,0 +1,175 @@
+"""The SQLite log's file: its schema, its statements, and what runs on threads beside the event loop.
+
+One row per append: a batch's payloads as JSON joined by newlines (JSON as `codec` writes it holds none). Rows are
+appended in the order of their commits and found by an index on (run, last_seq), which costs a commit less than a table
+clustered by run would. Pages of 2 KiB halve what a commit of one event writes.
+
+A run that is being deleted has no `run_id` any more: nobody finds it, while its batches go in slices.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from tailrace.log.base import Head
+from tailrace.log.live import page
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import SettingsError
+from tailrace.schema.events import TraceContext
+
+PAGE_SIZE = 2048
+BUSY_SECONDS = 0.1  # nobody else writes; a stranger with a lock may stall the loop for as long as this
+
+# What leads from each schema version to the next; `PRAGMA user_version` says how many have been carried out.
+_STEPS = (
+    """
+    CREATE TABLE runs (
+        run INTEGER PRIMARY KEY,
+        run_id TEXT UNIQUE,
+        epoch INTEGER NOT NULL,
+        sealed INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX unsealed_runs ON runs (run) WHERE sealed = 0;
+    CREATE TABLE batches (
+        id INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        timestamp INTEGER NOT NULL,
+        traceparent TEXT NOT NULL,
+        tracestate TEXT,
+        payloads BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX batches_by_run ON batches (run, last_seq);
+    """,
+)
+VERSION = len(_STEPS)
+
+INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?)"
+SET_EPOCH = "UPDATE runs SET epoch = ? WHERE run = ?"
+SEAL = "UPDATE runs SET sealed = 1 WHERE run = ?"
+INSERT_BATCH = (
+    "INSERT INTO batches (run, first_seq, last_seq, timestamp, traceparent, tracestate, payloads)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+FIND_RUN = "SELECT run, epoch, sealed FROM runs WHERE run_id = ?"
+LAST_BATCH = "SELECT last_seq, timestamp FROM batches WHERE run = ? ORDER BY last_seq DESC LIMIT 1"
+LAST_RUN = "SELECT coalesce(max(run), 0) FROM runs"
+FORGET_RUN = "UPDATE runs SET run_id = NULL, sealed = 1 WHERE run = ?"
+SLICE_END = "SELECT max(last_seq) FROM (SELECT last_seq FROM batches WHERE run = ? ORDER BY last_seq LIMIT ?)"
+DELETE_SLICE = "DELETE FROM batches WHERE run = ? AND last_seq <= ?"
+DELETE_RUN = "DELETE FROM runs WHERE run = ?"
+TOUCH = f"PRAGMA user_version = {VERSION}"  # the smallest write: the first page, as it is
+_HEADS = (
+    "SELECT run_id, epoch, (SELECT coalesce(max(last_seq), 0) FROM batches WHERE batches.run = runs.run), sealed"
+    " FROM runs WHERE run_id IS NOT NULL"
+)
+_UNSEALED = f"{_HEADS} AND sealed = 0 ORDER BY run"
+_HEAD = f"{_HEADS} AND run_id = ?"
+_BATCHES = (
+    "SELECT first_seq, timestamp, traceparent, tracestate, payloads FROM batches"
+    " WHERE run = (SELECT run FROM runs WHERE run_id = ?) AND last_seq > ? ORDER BY last_seq"
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """One more connection to a log that `open_log` has opened. One thread at a time may use it."""
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    return db
+
+
+def open_log(path: Path) -> sqlite3.Connection:
+    """The writer's connection, the file made or brought up to date, what a crash left half deleted gone.
+
+    Raises SettingsError where that cannot be done, also where a newer Tailrace wrote the file.
+    """
+    try:
+        db = connect(path)
+    except sqlite3.Error as error:
+        raise SettingsError(f"the log {path} cannot be opened: {error}") from error
+    try:
+        _prepare(db, path)
+    except sqlite3.Error as error:
+        db.close()
+        raise SettingsError(f"the log {path} cannot be opened: {error}") from error
+    except SettingsError:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    db.execute("PRAGMA journal_mode = WAL")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise SettingsError(
+            f"the log {path} was written by a newer Tailrace: its schema is version {version}, this one knows {VERSION}"
+        )
+    for number, step in enumerate(_STEPS[version:], version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("DELETE FROM batches WHERE run IN (SELECT run FROM runs WHERE run_id IS NULL)")
+    db.execute("DELETE FROM runs WHERE run_id IS NULL")
+    db.execute("COMMIT")
+
+
+def checkpoint(db: sqlite3.Connection) -> None:
+    """Carry what stands in the write-ahead log over to the database, beside appends that go on. Calls fsync."""
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def finish_checkpoint(db: sqlite3.Connection) -> None:
+    """Carry the rest over while nothing is appended, and write once.
+
+    With everything carried over, that write begins the write-ahead log anew, so that it does not grow for ever under
+    steady load; and it is the one write that calls fsync, on the new log's header, which is why it is made here.
+    """
+    checkpoint(db)
+    db.execute(TOUCH)
+
+
+class Reader:
+    """Reads on a connection of its own, on whatever one thread its owner gives it. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect(path)
+        self._db.execute("PRAGMA query_only = 1")
+
+    def read(self, run_id: str, after: int, limit: int) -> list[Batch]:
+        """See `Log.read`."""
+        with closing(self._db.execute(_BATCHES, (run_id, after))) as rows:
+            return page(_batches(run_id, rows), after, limit)
+
+    def head(self, run_id: str) -> Head | None:
+        """See `Log.head`."""
+        row = self._db.execute(_HEAD, (run_id,)).fetchone()
+        return _head(row) if row is not None else None
+
+    def heads(self) -> list[Head]:
+        """See `Log.heads`."""
+        return [_head(row) for row in self._db.execute(_HEADS)]
+
+    def unsealed(self) -> list[Head]:
+        """See `Log.unsealed`."""
+        return [_head(row) for row in self._db.execute(_UNSEALED)]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _head(row: tuple[str, int, int, int]) -> Head:
+    run_id, epoch, last_seq, sealed = row
+    return Head(run_id, epoch, last_seq, bool(sealed))
+
+
+def _batches(run_id: str, rows: sqlite3.Cursor) -> Iterator[Batch]:
+    trace = TraceContext("")
+    for first_seq, timestamp, traceparent, tracestate, payloads in rows:
+        if (trace.traceparent, trace.tracestate) != (traceparent, tracestate):
+            trace = TraceContext(traceparent, tracestate)
+        yield Batch(run_id, first_seq, timestamp, trace, raw=payloads.split(b"\n"))

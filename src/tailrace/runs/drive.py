@@ -1,0 +1,126 @@
+"""Drives one run: asks `step` what to do next and does it, until the run ends or waits for its client."""
+
+from dataclasses import dataclass
+
+from tailrace.runs.history import conversation
+from tailrace.runs.model_call import ModelCaller
+from tailrace.runs.step import AwaitOutputs, CallModel, Decline, Finish, decide
+from tailrace.runs.tracing import Tracing
+from tailrace.runs.writer import RunWriter, whole
+from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.events import (
+    Payload,
+    ResponseDone,
+    ResponseError,
+    ResponseStart,
+    StepStart,
+    TraceContext,
+    TurnAborted,
+)
+from tailrace.schema.items import FunctionCallOutputItem
+from tailrace.schema.request import ModelRequest, RunRequest
+from tailrace.schema.response import ErrorInfo, FinishReason
+from tailrace.store.base import Store
+from tailrace.upstream.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Carries out commands. It keeps nothing of a run: all state is in the log."""
+
+    caller: ModelCaller
+    registry: Registry
+    store: Store
+    tracing: Tracing
+    max_steps: int
+
+    async def drive(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> None:
+        """Go on until the run has ended, or waits for `POST …/outputs`. Raises LogError where another has taken it.
+
+        `trace` is the parent of the steps' spans. What a provider does wrong ends the run as an event.
+        """
+        while True:
+            match decide(writer.state, self.max_steps):
+                case CallModel(step):
+                    if not await self._step(run, writer, step, trace):
+                        return
+                case Decline(calls, reason):
+                    for call in calls:
+                        await writer.append(answer(call.call_id, reason, success=False), trace)
+                case AwaitOutputs():
+                    return
+                case Finish(reason):
+                    await writer.append([_done(writer, reason)], trace)
+                    return
+
+    async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext) -> bool:
+        """Carry out a model call; False where it ended the run."""
+        try:
+            with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
+                start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id)
+                await writer.append([start], span)
+                provider, _ = self.registry.resolve(f"{run.provider_id}/{run.model_id}", None)
+                request = await self._request(run, writer)
+                await self.caller.call(provider, request, step, writer, span)
+        except ProviderError as error:
+            await fail(writer, error.info(), trace)
+            return False
+        except InvalidRequest as error:  # the settings no longer know the model
+            await fail(writer, ErrorInfo(code="invalid_request", message=error.message, details=error.details), trace)
+            return False
+        return True
+
+    async def _request(self, run: RunRequest, writer: RunWriter) -> ModelRequest:
+        earlier = [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
+        return ModelRequest(
+            provider_id=run.provider_id,
+            model_id=run.model_id,
+            items=conversation(earlier, writer.state.response()),
+            generation=run.generation,
+        )
+
+
+def opening(run: RunRequest, created_at: int) -> list[Payload]:
+    """A run's first events: that it exists, and what its user said."""
+    start = ResponseStart(
+        response_id=run.run_id, turn_id=run.turn_id, thread_id=run.thread_id, agent_id=run.agent_id,
+        model_id=run.model_id, provider_id=run.provider_id, created_at=created_at,
+    )  # fmt: skip
+    return [start, *(event for item in run.input for event in whole(item))]
+
+
+def answer(call_id: str, output: str, *, success: bool, origin: str = "system") -> list[Payload]:
+    """The events of a call's output."""
+    item = FunctionCallOutputItem(
+        id=f"output_{call_id}", call_id=call_id, output=output, success=success,
+        origin="user" if origin == "user" else "system",
+    )  # fmt: skip
+    return whole(item)
+
+
+def _done(writer: RunWriter, reason: FinishReason) -> ResponseDone:
+    state = writer.state.response()
+    return ResponseDone(response_id=state.id, status="complete", finish_reason=reason, usage=state.usage)
+
+
+async def fail(writer: RunWriter, error: ErrorInfo, trace: TraceContext) -> None:
+    """End the run with an error: open items fail where they stand, calls are answered, one terminal event."""
+    payloads = [*writer.closing("error", error), *_unanswered(writer, error.message)]
+    response_id = writer.state.response().id
+    await writer.append([*payloads, ResponseError(response_id=response_id, error=error)], trace)
+
+
+async def abort(writer: RunWriter, reason: str, trace: TraceContext) -> None:
+    """End the run because somebody called it off: open items are cancelled where they stand, one terminal event."""
+    payloads = [*writer.closing("cancelled", reason), *_unanswered(writer, reason)]
+    turn_id = writer.state.response().turn_id
+    await writer.append([*payloads, TurnAborted(turn_id=turn_id, reason=reason)], trace)
+
+
+def _unanswered(writer: RunWriter, reason: str) -> list[Payload]:
+    """No call dangles: each that has no output gets one that says why."""
+    return [
+        event
+        for call in writer.state.unanswered
+        for event in answer(call.call_id, f"not executed: {reason}", success=False)
+    ]

@@ -1,0 +1,95 @@
+"""One model call: request out, events in, with retries while nobody has seen anything."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+
+from tailrace.adapters.base import DecodeContext, Decoder
+from tailrace.adapters.wires import WIRES
+from tailrace.runs.writer import RunWriter
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.events import Payload, TraceContext
+from tailrace.schema.request import ModelRequest
+from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
+from tailrace.upstream.registry import Provider
+from tailrace.upstream.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCaller:
+    """Calls models. `environ` holds the providers' keys, which go into headers and nowhere else (design rule 9)."""
+
+    upstream: Upstream
+    timeouts: Timeouts
+    retries: RetryPolicy
+    environ: Mapping[str, str]
+
+    async def call(
+        self, provider: Provider, request: ModelRequest, step: int, writer: RunWriter, trace: TraceContext
+    ) -> None:
+        """Carry out step `step`, whose `step_start` is in the log, up to its `step_done`. Raises ProviderError.
+
+        Retries share one budget of attempts and time, and happen only while nothing visible has reached the log.
+        """
+        call = self._prepare(provider, request, trace)
+        clock = asyncio.get_running_loop().time
+        began, seen = clock(), len(writer.state.item_ids)
+        for attempt in count(1):
+            try:
+                await self._attempt(provider, request, step, call, writer, trace)
+                return
+            except ProviderError as error:
+                elapsed = clock() - began
+                delay = self.retries.delay(error, attempt=attempt, elapsed_s=elapsed, random=random.random)
+                if delay is None or len(writer.state.item_ids) > seen:
+                    raise
+                await asyncio.sleep(delay)
+
+    def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
+        wire = WIRES[provider.wire]
+        key = self.environ.get(provider.api_key_env) if provider.api_key_env else None
+        try:
+            body = wire.build(request, provider.quirks)
+        except InvalidRequest as error:
+            raise ProviderError("invalid_request", error.message, details=error.details) from error
+        headers = {**wire.headers(key), **provider.headers, "traceparent": trace.traceparent}
+        return Call(
+            url=provider.base_url.rstrip("/") + wire.path, headers=headers, body=codec.encode(body), stream=True
+        )
+
+    async def _attempt(
+        self,
+        provider: Provider,
+        request: ModelRequest,
+        step: int,
+        call: Call,
+        writer: RunWriter,
+        trace: TraceContext,
+    ) -> None:
+        context = DecodeContext(
+            provider_id=request.provider_id,
+            model_id=request.model_id,
+            step=step,
+            id_prefix=f"item_{step}_",
+            taken_ids=frozenset(writer.state.item_ids),
+        )
+        decoder = WIRES[provider.wire].decoder(context)
+        async with self.upstream.open(call, self.timeouts) as reply:
+            await _pump(decoder, reply, writer, trace)
+        if decoder.error is not None:
+            raise decoder.error
+
+
+async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
+    """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes")."""
+    while not decoder.done:
+        data = await reply.read()
+        payloads: list[Payload] = decoder.feed(data) if data else decoder.close()
+        if payloads:
+            reply.progress()
+            await writer.append(payloads, trace)
+        if not data:
+            return

@@ -1,0 +1,62 @@
+"""Reading a run, wherever it is: in the log while it lives, in the archive afterwards, under the same `seq`."""
+
+from collections.abc import AsyncIterator
+
+from tailrace.fold.reducer import Reducer
+from tailrace.log.base import Log
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import NotFound
+from tailrace.schema.response import ENDED, Response
+from tailrace.store.base import Store
+
+
+class RunReader:
+    """Reads runs for the API. A reader is a cursor: nothing here is kept per reader (design rule 8)."""
+
+    def __init__(self, log: Log, store: Store) -> None:
+        self._log = log
+        self._store = store
+
+    async def response(self, run_id: str) -> Response:
+        """The run as of now: the stored snapshot, folded on with what the log has beyond it. Raises NotFound."""
+        return await self.current((await self._store.get_run(run_id)).response)
+
+    async def current(self, snapshot: Response) -> Response:
+        """A snapshot, folded on to now."""
+        if snapshot.status in ENDED:
+            return snapshot
+        state = Reducer(snapshot)
+        while page := await self._log.read(snapshot.id, state.last_seq):
+            state.fold(page)
+        return state.response() if state.start is not None else snapshot
+
+    async def exists(self, run_id: str) -> None:
+        """Raises NotFound for an unknown run."""
+        if await self._log.head(run_id) is None:
+            await self._store.get_run(run_id)
+
+    async def batches(self, run_id: str, after: int) -> AsyncIterator[Batch]:
+        """All batches behind `after`, as they come; ends behind the terminal event. Raises NotFound.
+
+        A cursor past the end of the log ends at once.
+        """
+        head = await self._log.head(run_id)
+        if head is not None:
+            if after > head.last_seq:
+                return
+            try:
+                async for batch in self._log.tail(run_id, after):
+                    yield batch
+                    after = batch.last_seq
+                return
+            except NotFound:
+                pass  # archived and let go meanwhile
+        for batch in await self._archived(run_id):
+            if batch.last_seq > after:
+                yield batch.after(after)
+
+    async def _archived(self, run_id: str) -> list[Batch]:
+        batches = await self._store.archived(run_id)
+        if batches is None:
+            raise NotFound(f"no run {run_id}", run_id=run_id)
+        return batches

@@ -1,0 +1,76 @@
+"""From a checked request to a live run: resolved, stored, begun. Validation comes before any effect."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tailrace.log.base import Log
+from tailrace.runs.runner import Runner
+from tailrace.schema.errors import Conflict
+from tailrace.schema.events import TraceContext
+from tailrace.schema.request import RunRequest, WhenBusy
+from tailrace.schema.response import Response
+from tailrace.store.base import Store, StoredRun, Thread
+
+# A thread is free again when its last run's end has been projected, which may lag behind the run's own last event; and
+# another client may take the thread first. So it is tried a few times.
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Stores and begins runs. `settle` waits until a run whose log is sealed is stored as ended."""
+
+    log: Log
+    store: Store
+    runner: Runner
+    settle: Callable[[str], Awaitable[None]]
+
+    async def submit(
+        self,
+        request: RunRequest,
+        digest: str,
+        new_thread: Thread | None,
+        when_busy: WhenBusy,
+        now: int,
+        trace: TraceContext,
+    ) -> RunRequest:
+        """The run as it is stored, begun where it is new. Raises NotFound, Conflict, NotReady.
+
+        The same `run_id` with the same `digest` gives the run that is there; with another one it is a Conflict.
+        """
+        await self.log.ping()
+        run = StoredRun(request=request, digest=digest, response=_queued(request, now))
+        stored = await self._create(run, new_thread, when_busy, trace)
+        if stored is run:
+            await self.runner.begin(run, trace)
+        return stored.request
+
+    async def _create(
+        self, run: StoredRun, new_thread: Thread | None, when_busy: WhenBusy, trace: TraceContext
+    ) -> StoredRun:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self.store.create_run(run, new_thread)
+            except Conflict as conflict:
+                busy = conflict.details.get("run_id")
+                if busy is None or busy == run.request.run_id or not await self._freed(busy, when_busy, trace):
+                    raise
+        return await self.store.create_run(run, new_thread)
+
+    async def _freed(self, run_id: str, when_busy: WhenBusy, trace: TraceContext) -> bool:
+        """Has the run that holds the thread ended, by itself or by our doing?"""
+        if when_busy == "interrupt":
+            await self.runner.stop(run_id, "interrupted by a newer message", trace)
+        head = await self.log.head(run_id)
+        if head is None or not head.sealed:
+            return False
+        await self.settle(run_id)
+        return True
+
+
+def _queued(request: RunRequest, now: int) -> Response:
+    return Response(
+        id=request.run_id, turn_id=request.turn_id, thread_id=request.thread_id, agent_id=request.agent_id,
+        model_id=request.model_id, provider_id=request.provider_id, created_at=now, updated_at=now, status="queued",
+        output_items=[], steps=[], finish_reason=None, last_seq=0,
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+"""W3C trace context for events: one span per request, step and tool, none per token (contract §3, `trace_context`)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tailrace.schema.errors import TailraceError
+from tailrace.schema.events import TraceContext
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """Makes spans with real ids whether or not anybody exports them."""
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self._tracer = (provider or TracerProvider()).get_tracer("tailrace")
+
+    @contextmanager
+    def span(
+        self, name: str, parent: TraceContext | None = None, *, server: bool = False, **attributes: str | int
+    ) -> Iterator[TraceContext]:
+        """A span around what is done within, child of `parent`; gives its context. An error marks it failed by its
+        type and code alone: messages may quote what a user said."""
+        span = self._tracer.start_span(
+            name,
+            context=_context(parent),
+            kind=SpanKind.SERVER if server else SpanKind.INTERNAL,
+            attributes=attributes,
+        )
+        try:
+            yield of_span(span)
+        except TailraceError as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            span.end()
+
+
+def of_span(span: trace.Span) -> TraceContext:
+    """The span's context as it stands in events."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span, Context()))
+    return TraceContext(carrier["traceparent"], carrier.get("tracestate"))
+
+
+def of_headers(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
+    """A caller's context; None where it sent none, or not a valid one (W3C Trace Context §3.2)."""
+    if traceparent is None:
+        return None
+    span = trace.get_current_span(_context(TraceContext(traceparent, tracestate)))
+    return of_span(span) if span.get_span_context().is_valid else None
+
+
+def _context(parent: TraceContext | None) -> Context:
+    if parent is None:
+        return Context()
+    carrier = {"traceparent": parent.traceparent}
+    if parent.tracestate:
+        carrier["tracestate"] = parent.tracestate
+    return _PROPAGATOR.extract(carrier, Context())

@@ -1,0 +1,98 @@
+"""The one way into a run's log: every append passes the grammar, under the lease's epoch, and is folded at once."""
+
+from collections.abc import Sequence
+
+from tailrace.fold.draft import start_of
+from tailrace.fold.grammar import Grammar
+from tailrace.fold.reducer import Reducer
+from tailrace.log.base import Log
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.events import (
+    ItemCancelled,
+    ItemDone,
+    ItemError,
+    Payload,
+    ProviderEvent,
+    StepDone,
+    TraceContext,
+    type_of,
+)
+from tailrace.schema.items import OutputItem
+from tailrace.schema.response import ErrorInfo, FinishReason
+
+SEQUENCE_ERROR = "STREAM_SEQUENCE_ERROR"
+
+
+class RunWriter:
+    """The writer of one run, for as long as nobody takes a higher epoch. `state` is the fold of what is in the log."""
+
+    def __init__(self, log: Log, run_id: str, epoch: int) -> None:
+        self.run_id = run_id
+        self.state = Reducer()
+        self.grammar = Grammar()
+        self.origin: TraceContext | None = None  # the span that the run began with
+        self._log = log
+        self._epoch = epoch
+
+    @classmethod
+    async def open(cls, log: Log, run_id: str) -> "RunWriter":
+        """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
+        writer = cls(log, run_id, await log.acquire(run_id))
+        while page := await log.read(run_id, writer.state.last_seq):
+            for batch in page:
+                writer._take(batch)
+        return writer
+
+    async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:
+        """Append; durable on return. Raises StaleEpoch and Sealed.
+
+        A payload that breaks the grammar is a bug of an adapter: it is kept whole as a `provider_event`, and the run
+        goes on (contract §3).
+        """
+        legal = [self._legal(payload) for payload in payloads]
+        if legal:
+            batch = await self._log.append(self.run_id, self._epoch, legal, trace)
+            self._fold(batch)
+
+    def _legal(self, payload: Payload) -> Payload:
+        violation = self.grammar.accept(payload)
+        if violation is None:
+            return payload
+        data = {"code": SEQUENCE_ERROR, "message": violation, "event": codec.to_builtins(payload)}
+        return ProviderEvent(provider_id="tailrace", name=f"{SEQUENCE_ERROR}:{type_of(payload)}", data=data)
+
+    def _take(self, batch: Batch) -> None:
+        for payload in batch.payloads:
+            self.grammar.accept(payload)
+        self._fold(batch)
+
+    def _fold(self, batch: Batch) -> None:
+        self.origin = self.origin or batch.trace
+        self.state.fold((batch,))
+
+    def closing(self, finish_reason: FinishReason, cause: ErrorInfo | str) -> list[Payload]:
+        """What closes all that is open: items fail with an ErrorInfo, or are cancelled for a reason; then the step."""
+        payloads: list[Payload] = []
+        for item_id in self.grammar.open_items:
+            if isinstance(cause, ErrorInfo):
+                payloads.append(ItemError(item_id=item_id, error=cause))
+            else:
+                payloads.append(ItemCancelled(item_id=item_id, reason=cause))
+        step = self.grammar.step
+        if step is not None:
+            payloads.append(
+                StepDone(
+                    step=step.step,
+                    provider_id=step.provider_id,
+                    model_id=step.model_id,
+                    finish_reason=finish_reason,
+                    usage=self.state.steps[-1].usage,
+                )
+            )
+        return payloads
+
+
+def whole(item: OutputItem) -> list[Payload]:
+    """The events of an item that arrives whole."""
+    return [start_of(item), ItemDone(item_id=item.id, final_item=item)]

@@ -1,0 +1,109 @@
+"""What a script is made of: wire-neutral moves that a scripted upstream makes one after another.
+
+A script that says nothing of its end finishes with `tool_calls` where it made calls, and with `stop` otherwise.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+FinishAs = Literal["stop", "length", "refusal", "tool_calls"]
+
+
+class Text(Struct, frozen=True):
+    """Visible text in pieces of `chunk` characters. Texts in a row are one message."""
+
+    text: str
+    chunk: int = 6
+
+
+class Burst(Struct, frozen=True):
+    """Visible text of `events` numbered pieces ("1 2 3 …"), so that a lost or doubled one shows."""
+
+    events: int
+
+
+class Reasoning(Struct, frozen=True):
+    """Reasoning with an opaque seal; `redacted` shows nothing but the seal."""
+
+    text: str
+    chunk: int = 12
+    redacted: bool = False
+
+
+class Call(Struct, frozen=True):
+    """A tool call; `arguments` is JSON text (empty: the wire's way of saying that there are none).
+
+    Calls in a row are parallel calls. Without `call_id` the wire makes one.
+    """
+
+    name: str
+    arguments: str = ""
+    call_id: str = ""
+    chunk: int = 6
+
+
+class Spent(Struct, frozen=True):
+    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+    reasoning: int = 0
+
+
+class Finish(Struct, frozen=True):
+    """Why the answer ends. With `refusal`, the text is said in the wire's form for refusals."""
+
+    reason: FinishAs
+
+
+class Fail(Struct, frozen=True):
+    """An error object in mid-stream, the last thing sent. `code` is one of `tailrace.schema.errors.CODES`."""
+
+    code: str = "server_error"
+    message: str = "The scripted upstream failed, as it was asked to."
+
+
+class HttpError(Struct, frozen=True):
+    """An HTTP error instead of an answer; must be the first move. `retry_after` in seconds; `body` replaces ours."""
+
+    status: int
+    retry_after: float | None = None
+    message: str = "The scripted upstream refused, as it was asked to."
+    body: bytes | None = None
+
+
+class Pause(Struct, frozen=True):
+    """Wait before going on."""
+
+    seconds: float
+
+
+class Paced(Struct, frozen=True):
+    """Make `moves` with `seconds` before each piece. The schedule is absolute: lateness does not add up."""
+
+    seconds: float
+    moves: "tuple[Move, ...]"
+
+
+class KeepAlive(Struct, frozen=True):
+    """A comment or ping: bytes that are no progress."""
+
+
+class Gate(Struct, frozen=True):
+    """Wait until the test opens the gate of this name."""
+
+    name: str
+
+
+class Stall(Struct, frozen=True):
+    """Say nothing more until the client goes. As the first move: accept, and send not even headers."""
+
+
+class Cut(Struct, frozen=True):
+    """Reset the connection. As the first move: before any header."""
+
+
+Control = Pause | Gate | Stall | Cut
+Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Control

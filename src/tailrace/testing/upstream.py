@@ -1,0 +1,308 @@
+"""A scripted upstream: a real HTTP server on 127.0.0.1 that speaks every wire, for tests and for the `demo` provider.
+
+    async with ScriptedUpstream() as up:
+        up.enqueue([Text("half of it"), Gate("middle"), Text("the rest")])
+        ...                                      # POST to f"{up.url}/responses"
+        await up.gate("middle").reached.wait()   # the stream stands still until up.gate("middle").open()
+        up.requests[-1].body                     # what was sent
+
+By hand: `python -m tailrace.testing.upstream --port 4999`.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, cast
+
+from aiohttp import web
+
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidJson
+from tailrace.testing.moves import Control, Cut, Fail, Gate, HttpError, Move, Pause
+from tailrace.testing.scripts import by_words
+from tailrace.testing.wires import chat, messages, responses
+from tailrace.testing.wires.base import Asked, Memory, Renderer, ScriptedWire, Step, Ticket, steps
+from tailrace.testing.wires.plan import Plan, make_plan
+
+WIRES = (responses.WIRE, messages.WIRE, chat.WIRE)
+
+_REMEMBERED = 200  # requests; an upstream may live as long as a demo server
+_MAX_BODY = 64 * 1024 * 1024
+_FLUSH_BYTES = 16 * 1024
+_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+_BYTES_PER_TOKEN = 4
+_SHUTDOWN_S = 0.1
+_MODEL = "demo"
+
+
+class GatePoint:
+    """Where a stream stands still: `reached` is set when it arrives, `open` lets it go on."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self._opened = asyncio.Event()
+
+    def open(self) -> None:
+        """Let the stream go on, now or when it arrives."""
+        self._opened.set()
+
+    async def pass_through(self) -> None:
+        """What the stream does."""
+        self.reached.set()
+        await self._opened.wait()
+
+
+@dataclass(slots=True)
+class RecordedRequest:
+    """A request as it came in: keys masked, names of headers in lower case.
+
+    `connection` is the client's port (the same for a reused connection). `disconnected` is set when the client closes
+    the socket before the answer is whole, `answered` when the whole answer was sent.
+    """
+
+    wire: str
+    path: str
+    body: Any
+    headers: dict[str, str]
+    connection: int
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def closed(self) -> bool:
+        """Has the client gone?"""
+        return self.disconnected.is_set()
+
+
+class ScriptedUpstream:
+    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`.
+
+    What is answered: the next enqueued script; else what `script` returns; else what the words of the last user message
+    choose (scripts.py), faults among them only where `faults` is set. A request that the vendor would refuse is refused
+    before any of these. Ids follow from `seed` and the count of requests.
+    """
+
+    def __init__(self, *, faults: bool = True, seed: str = "scripted", port: int = 0) -> None:
+        self.script: Callable[[Asked], Sequence[Move]] | None = None
+        self.requests: list[RecordedRequest] = []
+        self._faults = faults
+        self._seed = seed
+        self._port = port
+        self._queue: deque[Sequence[Move]] = deque()
+        self._gates: dict[str, GatePoint] = {}
+        self._count = 0
+        self._memory = Memory()
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, as a provider's SDK takes it."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def enqueue(self, *scripts: Sequence[Move]) -> None:
+        """The scripts of the next requests, one each."""
+        self._queue.extend(scripts)
+
+    def gate(self, name: str) -> GatePoint:
+        """The gate of this name, the same one that a script's `Gate(name)` waits at."""
+        return self._gates.setdefault(name, GatePoint())
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=_MAX_BODY)
+        for wire in WIRES:
+            app.router.add_post(f"/v1{wire.path}", self._handler(wire))
+        app.router.add_get("/v1/models", _models)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        for gate in self._gates.values():
+            gate.open()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _handler(self, wire: ScriptedWire) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            raw = await request.read()
+            try:
+                body = codec.decode(raw, dict[str, Any])
+            except InvalidJson as error:
+                return _refusal(wire, HttpError(400, message=error.message))
+            record = RecordedRequest(wire.name, request.path, body, _masked(request.headers), _client_port(request))
+            self.requests.append(record)
+            del self.requests[:-_REMEMBERED]
+            try:
+                response = await self._answer(wire, request, record, len(raw))
+            except _Dropped:
+                return web.Response()  # goes nowhere: the connection is gone
+            except (asyncio.CancelledError, ConnectionError):
+                if not self._closing.is_set():
+                    record.disconnected.set()
+                raise
+            record.answered.set()
+            return response
+
+        return handle
+
+    async def _answer(
+        self, wire: ScriptedWire, request: web.Request, record: RecordedRequest, size: int
+    ) -> web.StreamResponse:
+        self._count += 1
+        body = record.body
+        problem = "model: Field required" if "model" not in body else wire.complaint(body, self._memory)
+        if problem:
+            return _refusal(wire, HttpError(400, message=problem))
+        asked = wire.read(body)
+        script = self._script(asked)
+        if script and isinstance(script[0], HttpError):
+            return _refusal(wire, script[0])
+        plan = make_plan(script, -(-size // _BYTES_PER_TOKEN))
+        renderer = wire.renderer(plan, Ticket(self._seed, self._count), body, self._memory)
+        performer = _Performer(request, self.gate, self._closing)
+        if asked.stream:
+            return await _stream(request, performer, steps(plan, renderer))
+        return await _whole(wire, performer, plan, renderer)
+
+    def _script(self, asked: Asked) -> Sequence[Move]:
+        if self._queue:
+            return self._queue.popleft()
+        return self.script(asked) if self.script else by_words(asked, faults=self._faults)
+
+
+class _Dropped(Exception):
+    """This side dropped the connection."""
+
+
+class _Performer:
+    """Does what a script says between the bytes."""
+
+    def __init__(self, request: web.Request, gate: Callable[[str], GatePoint], closing: asyncio.Event) -> None:
+        self.request = request
+        self._gate = gate
+        self._closing = closing
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time()
+
+    async def perform(self, control: Control) -> None:
+        if isinstance(control, Pause):
+            await self._pause(control.seconds)
+        elif isinstance(control, Gate):
+            await self._gate(control.name).pass_through()
+            self._due = self._loop.time()
+        else:
+            if not isinstance(control, Cut):
+                await self._closing.wait()  # the client's going cancels this
+            if self.request.transport is not None:
+                self.request.transport.abort()
+            raise _Dropped
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait until the schedule says so: the pauses of a stream add up to its length, however late each ends."""
+        self._due += seconds
+        await asyncio.sleep(max(0.0, self._due - self._loop.time()))
+
+
+async def _stream(request: web.Request, performer: _Performer, said: Iterator[Step]) -> web.StreamResponse:
+    """Send the frames; what comes without a pause between goes out in few writes, as from a busy provider."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    pending: list[bytes] = []
+    size = 0
+    for step in said:
+        if isinstance(step, bytes):
+            pending.append(step)
+            size += len(step)
+            if size < _FLUSH_BYTES:
+                continue
+        await _flush(request, response, pending)
+        size = 0
+        if not isinstance(step, bytes):
+            await performer.perform(step)
+    await _flush(request, response, pending)
+    await response.write_eof()
+    return response
+
+
+async def _flush(request: web.Request, response: web.StreamResponse, pending: list[bytes]) -> None:
+    if pending:
+        if not response.prepared:
+            await response.prepare(request)
+        await response.write(b"".join(pending))
+        pending.clear()
+
+
+async def _whole(wire: ScriptedWire, performer: _Performer, plan: Plan, renderer: Renderer) -> web.StreamResponse:
+    """The non-streaming answer: what the script does in between is done before it."""
+    for op in plan.ops:
+        if isinstance(op, Fail):
+            return _refusal(wire, HttpError(500, message=op.message))
+        if isinstance(op, Cut) and plan.blocks:
+            await _send_half(performer.request, codec.encode(renderer.whole()))
+        if isinstance(op, Control):
+            await performer.perform(op)
+    return _json(renderer.whole())
+
+
+async def _send_half(request: web.Request, body: bytes) -> None:
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+
+
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=codec.encode(value), status=status, headers=headers, content_type="application/json")
+
+
+def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
+    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:g}"}
+    if error.body is not None:
+        return web.Response(body=error.body, status=error.status, headers=headers)
+    return _json(wire.error(error.status, error.message), error.status, headers)
+
+
+async def _models(request: web.Request) -> web.Response:
+    """The list of models in OpenAI's shape with Anthropic's fields beside them."""
+    model = {"id": _MODEL, "object": "model", "created": 0, "owned_by": "tailrace", "type": "model"}
+    return _json({"object": "list", "data": [model], "has_more": False, "first_id": _MODEL, "last_id": _MODEL})
+
+
+def _masked(headers: Mapping[str, str]) -> dict[str, str]:
+    lowered = ((name.lower(), value) for name, value in headers.items())
+    return {name: "***" if any(word in name for word in _SECRET_WORDS) else value for name, value in lowered}
+
+
+def _client_port(request: web.Request) -> int:
+    transport = cast("asyncio.Transport", request.transport)
+    peer = transport.get_extra_info("peername")
+    return int(peer[1]) if peer else 0
+
+
+async def _serve(port: int) -> None:
+    async with ScriptedUpstream(port=port) as up:
+        sys.stdout.write(f"{up.url}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve until interrupted, the URL on the first line of stdout."""
+    parser = argparse.ArgumentParser(prog="python -m tailrace.testing.upstream", description="A scripted upstream.")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    try:
+        asyncio.run(_serve(parser.parse_args().port))
+    except KeyboardInterrupt:
+        return
+
+
+if __name__ == "__main__":
+    main()

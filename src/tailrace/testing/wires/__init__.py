@@ -1,0 +1,1 @@
+"""The wires a scripted upstream speaks, one module each: how requests are read and refused, how answers are said."""

@@ -1,0 +1,216 @@
+"""The HTTP way to providers: one pool of connections, one reply at a time, every failure a ProviderError.
+
+Nothing here knows what the bytes mean. Errors carry no URL, header or body of the request (design rule 9).
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from msgspec import Struct
+from multidict import CIMultiDict
+from yarl import URL
+
+from tailrace.adapters.errors import http_error
+from tailrace.schema.errors import ProviderError
+from tailrace.upstream.watchdog import Timeouts, Watchdog, timed_out
+
+__all__ = ["Call", "Reply", "Timeouts", "Upstream"]
+
+_ERROR_BODY_BYTES = 64 * 1024
+_ERROR_BODY_S = 10.0
+_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+_MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
+
+# What aiohttp raises -> our code. An exception goes by the first of its bases that stands here.
+ERROR_CODES: dict[type[BaseException], str] = {
+    aiohttp.ServerTimeoutError: "timeout",
+    aiohttp.ClientConnectorCertificateError: "protocol_error",
+    aiohttp.ServerFingerprintMismatch: "protocol_error",
+    aiohttp.ClientConnectionError: "connection",
+    aiohttp.ClientPayloadError: "stream_interrupted",
+    aiohttp.UploadAbortedError: "connection",
+    aiohttp.ClientHttpProxyError: "connection",
+    aiohttp.ClientResponseError: "protocol_error",
+    aiohttp.InvalidURL: "invalid_request",
+    aiohttp.NonHttpUrlClientError: "invalid_request",
+    aiohttp.RedirectClientError: "protocol_error",
+    ValueError: "invalid_request",  # a header with a line break in it, as a key read from a file may have
+    OSError: "connection",
+}
+_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    stream: bool
+
+    def __repr__(self) -> str:
+        return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("host", host_of(self.url)), ("stream", self.stream)]
+
+
+class Reply:
+    """A provider's 2xx answer. Reading it to its end gives the connection back to the pool."""
+
+    __slots__ = ("_content", "_host", "_watchdog", "headers", "progress", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, host: str, watchdog: Watchdog) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.progress = watchdog.progress
+        """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
+        self._content = response.content
+        self._host = host
+        self._watchdog = watchdog
+
+    async def read(self) -> bytes:
+        """What one network read brought; b"" at the end of the body.
+
+        Raises ProviderError: `timeout` (details: watchdog), `stream_interrupted`.
+        """
+        watchdog = self._watchdog
+        watchdog.waiting = True
+        try:
+            return await self._content.readany()
+        except _FAILURES as error:
+            raise failure(error, self._host, in_body=True) from None
+        finally:
+            watchdog.waiting = False
+
+
+class Upstream:
+    """All providers' connections. `async with Upstream() as upstream: async with upstream.open(call) as reply: …`.
+
+    At most `connections` at a time; a call beyond that waits for a free one within its connect timeout.
+    """
+
+    def __init__(self, *, connections: int = 1000) -> None:
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            auto_decompress=True,
+            trust_env=False,
+            read_bufsize=64 * 1024,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def open(self, call: Call, timeouts: Timeouts = Timeouts()) -> AsyncIterator[Reply]:  # noqa: B008 (frozen)
+        """Send `call`; the reply as soon as its headers are there. Leaving before the body's end closes the socket.
+
+        Raises ProviderError: what `http_error` makes of a status that is not 2xx, or the way's own (`timeout`,
+        `connection`, `protocol_error`, `invalid_request`). Redirects are not followed: a key must not travel to
+        another host.
+        """
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        response = await self._send(call, timeouts, sent)
+        try:
+            if not 200 <= response.status < 300:
+                body = redact(await _error_body(response), call.headers)
+                raise http_error(response.status, response.headers, body)
+            watchdog = Watchdog(loop, timeouts, sent=sent, bark=response.content.set_exception)
+            try:
+                yield Reply(response, host_of(call.url), watchdog)
+            finally:
+                watchdog.stop()
+        finally:
+            response.close()  # does nothing to a connection that went back to the pool
+
+    async def _send(self, call: Call, timeouts: Timeouts, sent: float) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("Upstream is used inside its `async with`")
+        limit, watchdog = min((timeouts.first_event_s, "first_event"), (timeouts.total_s, "total"))
+        try:
+            async with asyncio.timeout_at(sent + limit) as timer:
+                return await self._session.post(
+                    call.url,
+                    data=io.BytesIO(call.body),  # bytes of over a megabyte would go out in one write (aiohttp warns)
+                    headers=_headers(call),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(connect=timeouts.connect_s),
+                )
+        except aiohttp.ServerTimeoutError:
+            raise timed_out("connect", timeouts.connect_s) from None
+        except _FAILURES as error:
+            if timer.expired():
+                raise timed_out(watchdog, limit) from None
+            raise failure(error, host_of(call.url), in_body=False) from None
+
+
+def _headers(call: Call) -> CIMultiDict[str]:
+    headers = CIMultiDict(call.headers)
+    headers.setdefault("Content-Type", "application/json")
+    if call.stream:
+        headers.setdefault("Accept-Encoding", "identity")  # a compressor holds back what a stream should show at once
+    return headers
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of an error's body. Its status is known, so that a body which breaks or stalls changes nothing."""
+    body = bytearray()
+    with suppress(*_FAILURES):
+        async with asyncio.timeout(_ERROR_BODY_S):
+            while len(body) < _ERROR_BODY_BYTES:
+                piece = await response.content.read(_ERROR_BODY_BYTES - len(body))
+                if not piece:
+                    break
+                body += piece
+    return bytes(body)
+
+
+def redact(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """`body` without the keys that stand in the request's `headers`: some gateways echo them (design rule 9)."""
+    for name, value in headers.items():
+        if any(word in name.lower() for word in _SECRET_WORDS):
+            for secret in value.split():
+                if len(secret) > _MIN_SECRET:
+                    body = body.replace(secret.encode(), b"***")
+    return body
+
+
+def code_of(kind: type[BaseException]) -> str | None:
+    """The code of an exception by ERROR_CODES, if it has one."""
+    return next((ERROR_CODES[base] for base in kind.__mro__ if base in ERROR_CODES), None)
+
+
+def failure(error: Exception, host: str, *, in_body: bool) -> ProviderError:
+    """What went wrong on the way, in our words: aiohttp's may quote the URL and its key (design rule 9)."""
+    code = code_of(type(error)) or "internal"
+    if in_body and code == "connection":
+        code = "stream_interrupted"
+    what = "the answer was cut off by" if in_body else "no answer from"
+    cause = type(error).__name__
+    reason = getattr(getattr(error, "os_error", error), "strerror", None) or cause
+    return ProviderError(code, f"{what} {host}: {reason}", details={"cause": cause})
+
+
+def host_of(url: str) -> str:
+    """The host (and port) of a URL: all of it that may be shown."""
+    try:
+        return URL(url).host_port_subcomponent or "an unnamed host"
+    except ValueError:
+        return "an unnamed host"

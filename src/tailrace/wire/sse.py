@@ -1,0 +1,184 @@
+"""Server-sent events: a push parser and a frame writer.
+
+Parsing follows WHATWG HTML §9.2.5 and §9.2.6 (https://html.spec.whatwg.org/multipage/server-sent-events.html): CR, LF
+and CRLF end lines, comments and unknown fields are passed over, `data` lines are joined by LF, one BOM may lead.
+
+Intentional divergence:
+1. An event whose closing blank line never came is dispatched by `close()`; the text discards it. Providers leave their
+   last blank line out, and a decoder tells a whole last event from a cut one by its JSON.
+2. `data` stays bytes. The text decodes the stream as UTF-8 first; here only whole events reach a decoder, so that a
+   character may be split anywhere and JSON is read straight from the bytes.
+3. An event has a greatest length, so that a stream without blank lines cannot fill the memory.
+"""
+
+from msgspec import Struct
+
+from tailrace.schema.errors import ProviderError
+
+_BOM = b"\xef\xbb\xbf"
+MAX_EVENT_BYTES = 64 * 1024 * 1024  # an image of the largest size that providers stream, in base64, fits twice
+
+
+class SseEvent(Struct, frozen=True, gc=False):
+    """One dispatched event. `id` is the last one the stream has named ("" where it has named none)."""
+
+    data: bytes
+    event: str = "message"
+    id: str = ""
+
+
+class SseParser:
+    """Bytes in, split anywhere; events out. Linear in the bytes, however they are split.
+
+    `retry` is the reconnection time that the stream asked for, in milliseconds, if it did.
+    """
+
+    __slots__ = ("_after_cr", "_head", "_limit", "_pending", "_too_long", "last_event_id", "retry")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.last_event_id = ""
+        self.retry: int | None = None
+        self._limit = max_event_bytes
+        self._head: bytes | None = b""  # what may be the beginning of a BOM; None once the stream has begun
+        self._after_cr = False
+        self._pending = bytearray()  # lines end in LF here
+        self._too_long = False
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events that `data` completes.
+
+        Raises ProviderError (protocol_error) for an event over the greatest length, in a call of its own: the events
+        before it have been returned by then.
+        """
+        self._refuse_too_long()
+        if self._head is not None:
+            data = self._begin(data)
+        if self._after_cr or b"\r" in data:
+            data = self._with_lf(data)
+        if not data:
+            return []
+        complete = self._complete(data)
+        if complete is None:
+            return []
+        events = self._events(complete)
+        if not events:
+            self._refuse_too_long()
+        return events
+
+    def close(self) -> list[SseEvent]:
+        """The bytes have ended: the event that lacks its blank line, if there is one. Raises as `feed` does."""
+        self._refuse_too_long()
+        rest = bytes(self._pending)
+        self._pending.clear()
+        events = self._events(rest)
+        self._refuse_too_long()
+        return events
+
+    def _complete(self, data: bytes) -> bytes | None:
+        """What is pending with `data`, up to the last blank line; None where there is none yet."""
+        pending = self._pending
+        if not pending and data.endswith(b"\n\n"):  # a read that ends where an event does, as most do
+            return data[:-2]
+        seam = max(len(pending) - 1, 0)
+        pending += data
+        end = pending.rfind(b"\n\n", seam)
+        if end < 0:
+            self._check_pending()
+            return None
+        complete = bytes(pending[:end])
+        del pending[: end + 2]
+        return complete
+
+    def _events(self, complete: bytes) -> list[SseEvent]:
+        events: list[SseEvent] = []
+        last_id = self.last_event_id
+        for block in complete.split(b"\n\n"):
+            if len(block) > self._limit and len(block.strip(b"\n")) > self._limit:
+                self._too_long = True
+                break
+            if block.startswith(b"data: ") and b"\n" not in block:  # by far the commonest form
+                events.append(SseEvent(block[6:], "message", last_id))
+                continue
+            name, _, rest = block.partition(b"\n")
+            if name.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:  # the next commonest
+                events.append(SseEvent(rest[6:], name[7:].decode("utf-8", "replace") or "message", last_id))
+                continue
+            self._block(block, events)
+            last_id = self.last_event_id
+        return events
+
+    def _block(self, block: bytes, events: list[SseEvent]) -> None:
+        """The text's own rules, line by line."""
+        data: list[bytes] = []
+        event = b""
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                data.append(value)
+            elif field == b"event":
+                event = value
+            elif field == b"id" and b"\0" not in value:
+                self.last_event_id = value.decode("utf-8", "replace")
+            elif field == b"retry" and value.isdigit():
+                self.retry = int(value[:18])
+        if data:
+            named = event.decode("utf-8", "replace") or "message"
+            events.append(SseEvent(b"\n".join(data), named, self.last_event_id))
+
+    def _begin(self, data: bytes) -> bytes:
+        head = (self._head or b"") + data
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BOM)
+
+    def _with_lf(self, data: bytes) -> bytes:
+        """CRLF and CR as LF; a CR at the end of the last bytes may have been the first half of a CRLF."""
+        if not data:
+            return data
+        ends_in_cr = data.endswith(b"\r")
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = ends_in_cr
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _check_pending(self) -> None:
+        # An LF at either end may belong to a blank line, so that it does not count.
+        if len(self._pending) > self._limit + 2:
+            self._too_long = True
+            self._refuse_too_long()
+
+    def _refuse_too_long(self) -> None:
+        if self._too_long:
+            raise ProviderError("protocol_error", f"an event is longer than {self._limit} bytes")
+
+
+def frame(event: str, data: bytes, id: int | None = None) -> bytes:  # noqa: A002  # the field's name in the standard
+    """One event as it is sent: `id` where there is one, `event`, `data`, a blank line.
+
+    Raises ValueError for a line break in `event` or `data`: JSON has none, and it would end the line early.
+    """
+    if b"\n" in data or b"\r" in data:
+        raise ValueError("data of an event frame may not hold a line break")
+    head = _one_line(event)
+    if id is None:
+        return b"event: %s\ndata: %s\n\n" % (head, data)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (id, head, data)
+
+
+def comment(text: str) -> bytes:
+    """A comment: seen on the wire, by no reader. Raises ValueError for a line break."""
+    return b": %s\n\n" % _one_line(text)
+
+
+def retry(milliseconds: int) -> bytes:
+    """How long a reader should wait before it comes back."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+def _one_line(text: str) -> bytes:
+    if "\n" in text or "\r" in text:
+        raise ValueError("a field of an event frame may not hold a line break")
+    return text.encode()

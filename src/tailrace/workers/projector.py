@@ -1,0 +1,121 @@
+"""Log to store: folds what was appended and writes snapshots, many runs in one transaction; archives what is sealed.
+
+A change is written at once if the last round was 250 ms ago, else when it is; so the number of writes depends on time,
+not on tokens. The last snapshot of a run goes with its archive. `settle` writes without waiting.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from tailrace.fold.reducer import Reducer
+from tailrace.log.base import Log
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import NotReady
+from tailrace.schema.response import ENDED
+from tailrace.store.base import Projection, Store
+
+logger = structlog.get_logger()
+
+INTERVAL_S = 0.25
+RETRY_S = 1.0
+RESTING = ENDED | {"requires_action"}  # nothing more for a while: what is kept in memory can go
+
+
+class Projector:
+    """Keeps the store in step with the log. One per log."""
+
+    def __init__(self, log: Log, store: Store, *, keep_s: float, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._store = store
+        self._keep_s = keep_s
+        self._clock = clock
+        self._states: dict[str, Reducer] = {}
+        self._dirty: set[str] = set()
+        self._urgent = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._archived: dict[str, float] = {}  # run_id -> when its log may go, in the order they were archived
+
+    async def run(self) -> None:
+        """Project until cancelled. What is in the log already is projected first."""
+        self._dirty.update(head.run_id for head in await self._log.heads())
+        collector = asyncio.create_task(self._collect(), name="projector: collect")
+        try:
+            while True:
+                await self._round()
+        finally:
+            collector.cancel()
+
+    async def _collect(self) -> None:
+        while True:
+            self._dirty |= await self._log.changed()
+            self._urgent.set()
+            await asyncio.sleep(INTERVAL_S)
+
+    async def _round(self) -> None:
+        await self._urgent.wait()
+        self._urgent.clear()
+        try:
+            await self.flush()
+            await self._let_go()
+        except NotReady as error:
+            logger.warning("projection put off", error=error.message)
+            self._urgent.set()
+            await asyncio.sleep(RETRY_S)
+
+    async def settle(self, run_id: str) -> None:
+        """Project this run now."""
+        self._dirty.add(run_id)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has changed. Raises NotReady, after which nothing is lost: it is written the next time."""
+        async with self._writing:
+            dirty, self._dirty = self._dirty, set()
+            try:
+                projections = [made for run_id in dirty if (made := await self._project(run_id)) is not None]
+                if projections:
+                    await self._store.project(projections)
+            except BaseException:
+                self._dirty |= dirty
+                for run_id in dirty:
+                    self._states.pop(run_id, None)
+                raise
+            self._forget(projections)
+
+    async def _project(self, run_id: str) -> Projection | None:
+        state = self._states.setdefault(run_id, Reducer())
+        before = state.last_seq
+        while page := await self._log.read(run_id, state.last_seq):
+            state.fold(page)
+        if state.start is None:  # deleted meanwhile
+            del self._states[run_id]
+            return None
+        if state.last_seq == before:
+            return None
+        archive = await self._whole(run_id) if state.status in ENDED else None
+        return Projection(response=state.response(), archive=archive)
+
+    async def _whole(self, run_id: str) -> list[Batch]:
+        batches: list[Batch] = []
+        while page := await self._log.read(run_id, batches[-1].last_seq if batches else 0):
+            batches += page
+        return batches
+
+    def _forget(self, projections: list[Projection]) -> None:
+        gone_at = self._clock() + self._keep_s
+        for projection in projections:
+            if projection.response.status in RESTING:
+                self._states.pop(projection.response.id, None)
+            if projection.archive is not None:
+                self._archived[projection.response.id] = gone_at
+
+    async def _let_go(self) -> None:
+        """Delete the logs of runs that have been in the archive for long enough."""
+        now = self._clock()
+        due = [run_id for run_id, gone_at in self._archived.items() if gone_at <= now]
+        if due:
+            await self._log.delete(due)
+            for run_id in due:
+                del self._archived[run_id]

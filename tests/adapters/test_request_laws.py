@@ -1,0 +1,41 @@
+"""Laws of every wire's request."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.items import any_items, ask
+
+from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.openai_chat_completions.request import build as chat
+from tailrace.adapters.openai_responses.request import build as responses
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.request import NamedToolChoice, Tool
+
+TOOLS = [Tool(name="look")]
+generations = st.fixed_dictionaries(
+    {},
+    optional={
+        "instructions": st.text(max_size=5),
+        "tools": st.sampled_from([None, [], TOOLS]),
+        "tool_choice": st.sampled_from(["auto", "none", "required", NamedToolChoice(name="look")]),
+        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh"]),
+        "thinking_budget": st.integers(-1, 50_000),
+        "max_output_tokens": st.integers(1, 50_000),
+        "temperature": st.floats(0, 2),
+    },
+)
+models = st.sampled_from(["model-1", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5"])
+
+
+@pytest.mark.parametrize("build", [responses, messages, chat])
+@given(items=any_items, generation=generations, model=models)
+def test_a_request_is_json_or_refused_by_name(build, items, generation, model):
+    """Whatever a conversation holds: JSON, the same each time, or InvalidRequest with a field; never another error."""
+    request = ask(*items, model=model, **generation)
+    try:
+        body = build(request, {})
+    except InvalidRequest as error:
+        assert error.field
+        return
+    assert codec.encode(body) == codec.encode(build(request, {}))

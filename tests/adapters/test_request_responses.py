@@ -1,0 +1,176 @@
+"""What the Responses wire is asked."""
+
+import pytest
+from tests.support.items import ELSEWHERE, agent, ask, call, output, system, thought, user
+
+from tailrace.adapters.openai_responses.request import build, headers
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.items import FilePart, ImagePart, ProviderItem, RefusalPart, TextPart
+from tailrace.schema.request import NamedToolChoice, Tool
+
+PNG = "data:image/png;base64,iVBORw0K"
+
+
+def said(*items, **generation):
+    return build(ask(*items, **generation), {})["input"]
+
+
+def test_a_plain_question():
+    """Stateless, and with what a reasoning model wants back."""
+    assert build(ask(user("hello"), instructions="be kind", max_output_tokens=9, temperature=0.5), {}) == {
+        "model": "model-1",
+        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "instructions": "be kind",
+        "max_output_tokens": 9,
+        "temperature": 0.5,
+    }
+    assert build(ask(user(), stream=False), {})["stream"] is False
+
+
+def test_headers_carry_the_key_only_where_there_is_one():
+    """A bearer token, or nothing."""
+    assert headers("k")["authorization"] == "Bearer k"
+    assert "authorization" not in headers(None)
+
+
+def test_a6_encrypted_reasoning_goes_back_byte_for_byte_to_its_own_model():
+    """Under its own id, with its summary, before the call it led to."""
+    item = thought("a\n\nb", "encrypted_content", "gAAAA+/=", summary_parts=["a", "b"])
+    assert said(user(), item, call(), output())[1] == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "a"}, {"type": "summary_text", "text": "b"}],
+        "encrypted_content": "gAAAA+/=",
+    }
+    for foreign in (thought("x", "encrypted_content", "d", home=ELSEWHERE), thought("x", "signature", "d"), thought()):
+        assert [item["type"] for item in said(user(), foreign, agent())] == ["message", "message"]
+
+
+def test_a_reasoning_item_goes_back_under_the_providers_id():
+    """Also where the run had to give it another."""
+    assert said(thought("", "encrypted_content", "d", correlation_id="rs_own"))[0]["id"] == "rs_own"
+
+
+def test_a9_calls_and_outputs_are_paired_by_call_id():
+    """Not by item id, which is not sent; an id too long for the API is shortened alike on both sides."""
+    assert said(call("c1", '{"at": 1}', namespace="ns"), output("c1", "blue")) == [
+        {"type": "function_call", "call_id": "c1", "name": "look", "namespace": "ns", "arguments": '{"at": 1}'},
+        {"type": "function_call_output", "call_id": "c1", "output": "blue"},
+    ]
+    one, other = said(call("x" * 80), output("x" * 80))
+    assert one["call_id"] == other["call_id"]
+    assert len(one["call_id"]) == 40
+
+
+def test_a9_custom_calls_have_custom_outputs():
+    """The output's type follows its call's."""
+    assert said(call("c1", "*** patch", kind="custom"), output("c1", "ok")) == [
+        {"type": "custom_tool_call", "call_id": "c1", "name": "look", "input": "*** patch"},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "ok"},
+    ]
+
+
+def test_c17_malformed_arguments_go_back_as_they_came():
+    """The wire takes any text; none at all is {}."""
+    assert said(call(arguments='{"at'))[0]["arguments"] == '{"at'
+    assert said(call(arguments=""))[0]["arguments"] == "{}"
+
+
+def test_c23_a_failed_tool_is_said_to_have_failed():
+    """The wire has no word for it, so that the text says it."""
+    assert said(call(), output(text="exit 3", success=False))[1]["output"] == "The tool call failed:\nexit 3"
+
+
+def test_messages_of_all_three_origins():
+    """Roles, the assistant's refusals and phases, and nothing for an empty message."""
+    refused = agent("no", parts=[RefusalPart(refusal="no")], phase="final_answer")
+    assert said(system("be brief"), user("a"), agent(""), refused) == [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "be brief"}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "refusal", "refusal": "no"}],
+            "phase": "final_answer",
+        },
+    ]
+
+
+def test_images_and_files_in_input_and_in_outputs():
+    """By URL, data URL or file id."""
+    parts = [
+        TextPart(text="see"),
+        ImagePart(url=PNG, detail="low"),
+        ImagePart(file_id="file_1"),
+        FilePart(data="data:application/pdf;base64,JVBE"),
+        FilePart(url="https://host/a.pdf"),
+        FilePart(file_id="file_2"),
+    ]
+    wanted = [
+        {"type": "input_text", "text": "see"},
+        {"type": "input_image", "detail": "low", "image_url": PNG},
+        {"type": "input_image", "detail": "auto", "file_id": "file_1"},
+        {"type": "input_file", "filename": "file", "file_data": "data:application/pdf;base64,JVBE"},
+        {"type": "input_file", "file_url": "https://host/a.pdf"},
+        {"type": "input_file", "file_id": "file_2"},
+    ]
+    assert said(user("see", parts=parts))[0]["content"] == wanted
+    assert said(call(), output(text="see", parts=parts))[1]["output"] == wanted
+
+
+@pytest.mark.parametrize("part", [ImagePart(), FilePart(filename="a")])
+def test_a_part_with_nothing_in_it_is_refused_by_name(part):
+    """Never dropped silently."""
+    with pytest.raises(InvalidRequest) as raised:
+        said(user("see", parts=[part]))
+    assert raised.value.field.startswith("input.parts.")
+
+
+def test_reasoning_by_effort_or_by_the_nearest_to_a_budget():
+    """The wire has no budget; the least effort that holds it is its equivalent."""
+    for asked, effort in [
+        ({"reasoning_effort": "high"}, "high"),
+        ({"thinking_budget": 3000}, "medium"),
+        ({"thinking_budget": 99999}, "xhigh"),
+        ({"reasoning_effort": "low", "thinking_budget": 9999}, "low"),
+    ]:
+        assert build(ask(user(), **asked), {})["reasoning"] == {"effort": effort, "summary": "auto"}
+    assert build(ask(user(), thinking_budget=0), {})["reasoning"] == {"effort": "none"}
+    assert build(ask(user(), reasoning_effort="low"), {"reasoning_summary": ""})["reasoning"] == {"effort": "low"}
+
+
+def test_a_model_that_does_not_reason_is_not_asked_to():
+    """It refuses the fields, so that asking for an effort is refused here, by name."""
+    assert "include" not in build(ask(user(), model="gpt-4.1-mini"), {})
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), model="gpt-4o", thinking_budget=2048), {})
+    assert raised.value.field == "thinking_budget"
+
+
+def test_tools_and_choices():
+    """`strict` is always said, and false unless asked for."""
+    tools = [Tool(name="look", description="Looks.", parameters={"type": "object"}), Tool(name="go", strict=True)]
+    body = build(ask(user(), tools=tools, tool_choice=NamedToolChoice(name="go")), {})
+    assert body["tools"] == [
+        {
+            "type": "function",
+            "name": "look",
+            "description": "Looks.",
+            "parameters": {"type": "object"},
+            "strict": False,
+        },
+        {"type": "function", "name": "go", "parameters": {"type": "object", "properties": {}}, "strict": True},
+    ]
+    assert body["tool_choice"] == {"type": "function", "name": "go"}
+    assert build(ask(user(), tools=tools, tool_choice="required"), {})["tool_choice"] == "required"
+
+
+def test_the_providers_own_items_go_back_as_they_came():
+    """Those of this wire only."""
+    data = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"query": "x"}}
+    own = ProviderItem(id="ws_1", provider_type="web_search_call", data=data)
+    other = ProviderItem(id="p", provider_type="server_tool_use", data={"type": "server_tool_use"})
+    assert said(own, other) == [data]

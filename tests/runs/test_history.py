@@ -1,0 +1,177 @@
+"""The conversation that a model call is given."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.items import agent, any_items, ask, call, output, run, thought, user
+
+from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.openai_chat_completions.request import build as chat
+from tailrace.adapters.openai_responses.request import build as responses
+from tailrace.runs.history import NO_RESULT, conversation
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.items import (
+    CancelledItem,
+    ErrorItem,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    ImagePart,
+    ProviderItem,
+)
+from tailrace.schema.response import Response
+
+
+def said(*items):
+    return conversation([], run(*items))
+
+
+def test_c3_turn_2_holds_turn_1():
+    """A second turn's request contains what was said in the first."""
+    items = conversation([run(user("my number is 4711"), agent("noted"))], run(user("which number?")))
+    for build in (responses, messages, chat):
+        assert b"4711" in codec.encode(build(ask(*items), {}))
+    assert [item.content for item in items] == ["my number is 4711", "noted", "which number?"]
+
+
+def test_c17_malformed_arguments_stay_in_history_as_they_are():
+    """What the wire makes of them is the wire's affair."""
+    items = said(user(), call(arguments='{"at'), output(success=False))
+    assert items[1].arguments == '{"at'
+
+
+def test_c19_a_dangling_call_is_answered():
+    """A run that ended before its tool leaves a call that says so."""
+    items = conversation([run(user(), call())], run(user("next")))
+    assert items[2] == FunctionCallOutputItem(id="fc_c1_no_result", call_id="c1", output=NO_RESULT, success=False)
+    assert items[3].content == "next"
+
+
+def test_c23_failure_stays_failure_in_history():
+    """`success` false is neither lost nor turned."""
+    assert said(user(), call(), output(text="exit 3", success=False))[2].success is False
+
+
+def test_a9_a_call_id_that_comes_again_is_told_apart():
+    """Some hosts count their calls anew in each answer; no provider takes one id twice."""
+    items = conversation([run(user(), call("c1"), output("c1", "one"))], run(user(), call("c1"), output("c1", "two")))
+    pairs = [(item.call_id, item.output) for item in items if isinstance(item, FunctionCallOutputItem)]
+    assert pairs == [("c1", "one"), ("c1_2", "two")]
+    assert [item.call_id for item in items if isinstance(item, FunctionCallItem)] == ["c1", "c1_2"]
+
+
+def test_a20_a_reload_gives_the_exact_next_request():
+    """Stored and read again, opaque reasoning included, the same bytes are asked on every wire."""
+    earlier = [
+        run(
+            user("see", parts=[ImagePart(url="data:image/png;base64,AAAA")]),
+            thought("hm", "signature", "EqQB+/=="),
+            thought("", "redacted_thinking", "Ep8C"),
+            thought("s", "encrypted_content", "gAAAA"),
+            call(arguments='{"at": "sky"}'),
+            output(text="blue"),
+            agent("It is blue."),
+        ),
+        run(user("why?"), CancelledItem(id="x", partial=agent("Because"))),
+    ]
+    current = run(user("go on"), call("c2"))
+    again = [codec.decode(codec.encode(past), Response) for past in earlier]
+    current_again = codec.decode(codec.encode(current), Response)
+    for build in (responses, messages, chat):
+        first = codec.encode(build(ask(*conversation(earlier, current)), {}))
+        assert first == codec.encode(build(ask(*conversation(again, current_again)), {}))
+    assert b"EqQB+/==" in codec.encode(messages(ask(*conversation(again, current_again)), {}))
+
+
+@pytest.mark.parametrize("build", [responses, messages, chat])
+def test_a21_text_that_was_cut_off_by_length_appears_once(build):
+    """The truncated answer is in the next request, and not twice."""
+    cut = run(user("tell me all"), agent("It began long ag"), finish_reason="length")
+    body = codec.encode(build(ask(*conversation([cut], run(user("continue")))), {}))
+    assert body.count(b"It began long ag") == 1
+
+
+def test_a22_outputs_follow_the_order_of_their_calls():
+    """Three tools that finish in reverse order are heard in the order in which they were asked."""
+    items = said(user(), call("c1"), call("c2"), call("c3"), output("c3"), output("c2"), output("c1"), agent())
+    assert [item.call_id for item in items[1:7]] == ["c1", "c2", "c3"] * 2
+
+
+def test_a_late_output_moves_up_to_its_call():
+    """The client may bring it after the user's next words."""
+    items = conversation([run(user(), call())], run(user("next"), output(text="late")))
+    assert [type(item).__name__ for item in items] == [
+        "MessageItem", "FunctionCallItem", "FunctionCallOutputItem", "MessageItem",
+    ]  # fmt: skip
+    assert items[2].output == "late"
+
+
+def test_orphan_and_second_outputs_go():
+    """An output without its call, before it, or a second time, is nothing a provider takes."""
+    items = said(output("c9"), output("c1", "early"), user(), call("c1"), output("c1", "one"), output("c1", "two"))
+    assert [item.output for item in items if isinstance(item, FunctionCallOutputItem)] == ["one"]
+
+
+def test_of_what_failed_only_the_agents_words_stay():
+    """Partial text stays where it stood, as a message; half a call or half a thought does not."""
+    items = said(
+        user(),
+        ErrorItem(id="e1", code="timeout", message="no", partial=agent("half")),
+        ErrorItem(id="e2", code="timeout", message="no"),
+        CancelledItem(id="e3", partial=call(arguments='{"a')),
+        CancelledItem(id="e4", partial=thought("hm", "signature", "s")),
+        CancelledItem(id="e5", partial=agent("")),
+        ErrorItem(id="e6", code="x", message="x", partial=CancelledItem(id="e7", partial=agent("inner"))),
+    )
+    assert [item.content for item in items] == ["hello", "half", "inner"]
+
+
+def test_a_nameless_call_goes_with_its_output():
+    """No provider takes one back."""
+    assert said(user(), call(name=""), output()) == [user()]
+
+
+def test_reasoning_with_nothing_after_it_goes():
+    """A provider refuses reasoning that led to nothing; what led to a word or a deed stays."""
+    kept = thought("a", "encrypted_content", "d")
+    items = conversation([run(user(), kept, agent(), thought("b"))], run(user("next"), thought("c")))
+    assert items == [user(), kept, agent(), user("next")]
+
+
+def test_a_providers_own_items_stay_with_the_same_provider():
+    """They carry no provider of their own, but their run does."""
+    item = ProviderItem(id="ws_1", provider_type="web_search_call", data={"type": "web_search_call"})
+    assert item in conversation([run(user(), item, agent())], run(user()))
+    assert item not in conversation([run(user(), item, agent(), provider="elsewhere")], run(user()))
+
+
+def assert_paired(items):
+    """Each call has one output, behind its turn, in the order of the calls."""
+    calls = [item.call_id for item in items if isinstance(item, FunctionCallItem)]
+    outputs = [item.call_id for item in items if isinstance(item, FunctionCallOutputItem)]
+    assert calls == outputs
+    assert len(set(calls)) == len(calls)
+    waiting = []
+    for item in items:
+        if isinstance(item, FunctionCallItem):
+            waiting.append(item.call_id)
+        elif isinstance(item, FunctionCallOutputItem):
+            assert item.call_id == waiting.pop(0)
+        elif getattr(item, "origin", "agent") != "agent":
+            assert not waiting
+    assert not waiting
+
+
+@given(runs=st.lists(any_items, min_size=1, max_size=3))
+def test_any_runs_make_a_conversation_with_paired_calls(runs):
+    """Whatever the runs left: paired, nothing failed in it, the same when made again, and fit for every wire."""
+    *earlier, current = [run(*items) for items in runs]
+    items = conversation(earlier, current)
+    assert_paired(items)
+    assert not any(isinstance(item, ErrorItem | CancelledItem) for item in items)
+    assert conversation([], run(*items)) == items
+    for build in (responses, messages, chat):
+        try:
+            codec.encode(build(ask(*items), {}))
+        except InvalidRequest as error:
+            assert error.field

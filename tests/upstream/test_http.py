@@ -1,0 +1,414 @@
+"""The HTTP way to providers, over real sockets."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from tailrace.schema import codec
+from tailrace.schema.errors import CODES, ProviderError
+from tailrace.testing.moves import Burst, Cut, Gate, HttpError, KeepAlive, Paced, Pause, Stall, Text
+from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.upstream import http
+from tailrace.upstream.http import Call, Timeouts, Upstream
+
+SECRET = "sk-verysecret-0123456789"
+BODIES = {
+    "/responses": {"model": "m", "input": "hi"},
+    "/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
+    "/messages": {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]},
+}
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+async def up():
+    async with ScriptedUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def upstream():
+    async with Upstream() as pool:
+        yield pool
+
+
+def call_to(url: str, body: bytes = b"{}") -> Call:
+    return Call(url=url, headers={"Authorization": f"Bearer {SECRET}"}, body=body, stream=True)
+
+
+def call(up: ScriptedUpstream, path: str = "/responses") -> Call:
+    return call_to(up.url + path, codec.encode({**BODIES[path], "stream": True}))
+
+
+async def read_all(reply: http.Reply) -> bytes:
+    """Read to the end; an event is progress, a comment is none."""
+    pieces = []
+    while piece := await reply.read():
+        pieces.append(piece)
+        if b"data:" in piece and b"ping" not in piece:
+            reply.progress()
+    return b"".join(pieces)
+
+
+async def fetch(upstream: Upstream, asked: Call, timeouts: Timeouts = Timeouts()) -> bytes:
+    async with upstream.open(asked, timeouts) as reply:
+        return await read_all(reply)
+
+
+async def failing(upstream: Upstream, asked: Call, timeouts: Timeouts = Timeouts()) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await asyncio.wait_for(fetch(upstream, asked, timeouts), 5)
+    return caught.value
+
+
+@asynccontextmanager
+async def raw_server(serve: Serve):
+    """A server of bare sockets; its URL."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST instead of FIN."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return head + await reader.readexactly(int(lengths[0].split(b":")[1]))
+
+
+# --- the good way -------------------------------------------------------------------------------------------------
+
+
+async def test_a_reply_is_read_to_its_end(up, upstream):
+    """Status, headers, bytes; b"" at the end, however often asked."""
+    up.enqueue([Text("hello")])
+    async with upstream.open(call(up)) as reply:
+        assert reply.status == 200
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        body = await read_all(reply)
+        assert await reply.read() == b""
+    assert body.endswith(b"\n\n")
+    assert b"response.completed" in body
+
+
+async def test_the_request_goes_out_as_given(up, upstream):
+    """Body and headers arrive; a stream is not compressed, for a compressor holds back what it should show."""
+    await fetch(upstream, call(up))
+    request = up.requests[-1]
+    assert request.body == {**BODIES["/responses"], "stream": True}
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["authorization"] == "***"
+    assert "cookie" not in request.headers
+
+
+async def test_a_large_body_is_sent(up, upstream):
+    """Histories of several megabytes pass (and cause no warning)."""
+    body = codec.encode({"model": "m", "input": "x" * 3_000_000, "stream": True})
+    await fetch(upstream, call_to(f"{up.url}/responses", body))
+    assert len(up.requests[-1].body["input"]) == 3_000_000
+
+
+async def test_a_fully_read_body_gives_the_connection_back(up, upstream):
+    """Two calls, one socket."""
+    await fetch(upstream, call(up))
+    await fetch(upstream, call(up))
+    first, second = up.requests
+    assert first.connection == second.connection
+
+
+async def test_an_http_error_gives_the_connection_back(up, upstream):
+    """An error's body is read, so that its socket serves the next call."""
+    up.enqueue([HttpError(500)])
+    await failing(upstream, call(up))
+    await fetch(upstream, call(up))
+    first, second = up.requests
+    assert first.connection == second.connection
+
+
+async def test_leaving_early_closes_the_socket(up, upstream):
+    """What is left of an answer nobody wants is not read; the provider sees the socket close."""
+    up.enqueue([Text("a"), Gate("g"), Burst(10)])
+    async with upstream.open(call(up)) as reply:
+        await reply.read()
+        await up.gate("g").reached.wait()
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+    await fetch(upstream, call(up))
+    assert up.requests[0].connection != up.requests[1].connection
+    assert not up.requests[0].answered.is_set()
+
+
+@pytest.mark.parametrize("script", [[Text("a"), Stall()], [Stall()]], ids=["in the body", "before the headers"])
+async def test_cancellation_closes_the_socket_at_once(up, upstream, script):
+    """A cancelled task leaves no request running at the provider."""
+    up.enqueue(script)
+    task = asyncio.create_task(fetch(upstream, call(up)))
+    while not up.requests:
+        await asyncio.sleep(0)
+    if len(script) > 1:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+
+
+async def test_a_closed_pool_says_so(up):
+    """Use outside `async with` is a bug of the caller's."""
+    with pytest.raises(RuntimeError):
+        await fetch(Upstream(), call(up))
+
+
+# --- faults -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "invalid_request"),
+        (401, "authentication"),
+        (429, "rate_limited"),
+        (500, "server_error"),
+        (529, "overloaded"),
+    ],
+)
+async def test_c11_an_http_error_is_one_typed_error(up, upstream, path, status, code):
+    """Each wire's error body becomes one ProviderError with code, status, retryable and retry_after."""
+    up.enqueue([HttpError(status, retry_after=7)])
+    error = await failing(upstream, call(up, path))
+    assert (error.code, error.status, error.retryable) == (code, status, CODES[code])
+    if error.retryable:
+        assert error.retry_after == 7
+
+
+async def test_c9_a_close_before_the_headers_is_a_connection_error(up, upstream):
+    """The provider hung up without a word: another try may help."""
+    up.enqueue([Cut()])
+    error = await failing(upstream, call(up))
+    assert (error.code, error.retryable) == ("connection", True)
+
+
+async def test_c9_a_close_in_mid_body_is_an_interrupted_stream(up, upstream):
+    """The answer breaks off: never taken for its end."""
+    up.enqueue([Text("a"), Cut()])
+    async with upstream.open(call(up)) as reply:
+        with pytest.raises(ProviderError) as caught:
+            await read_all(reply)
+    assert (caught.value.code, caught.value.retryable) == ("stream_interrupted", True)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"", "connection"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "stream_interrupted"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc", "stream_interrupted"),
+    ],
+)
+async def test_c9_a_reset_is_told_by_where_it_happens(upstream, said, code):
+    """RST before headers and in a body of either framing."""
+
+    read = asyncio.Event()
+
+    async def serve(reader, writer):
+        await read_request(reader)
+        writer.write(said)
+        await writer.drain()
+        if said:
+            await read.wait()
+        reset(writer)
+
+    async with raw_server(serve) as url:
+        with pytest.raises(ProviderError) as caught:
+            async with upstream.open(call_to(url)) as reply:
+                assert await reply.read() == b"abc"
+                read.set()
+                await reply.read()
+    assert (caught.value.code, caught.value.retryable) == (code, True)
+
+
+async def test_a_refused_connection_and_a_bad_url_are_typed(upstream):
+    """Nobody listens there; and no place at all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        error = await failing(upstream, call_to(f"http://127.0.0.1:{free.getsockname()[1]}/v1?key={SECRET}"))
+    assert error.code == "connection"
+    assert "127.0.0.1" in error.message
+    assert (await failing(upstream, call_to(f"no-url-at-all?key={SECRET}"))).code == "invalid_request"
+    assert (await failing(upstream, call_to(f"ftp://127.0.0.1/?key={SECRET}"))).code == "invalid_request"
+
+
+async def test_a_server_that_speaks_no_http_is_a_protocol_error(upstream):
+    """Garbage is not worth another try."""
+
+    async def serve(reader, writer):
+        await read_request(reader)
+        writer.write(b"220 mail.example.org ESMTP\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with raw_server(serve) as url:
+        assert (await failing(upstream, call_to(url))).code == "protocol_error"
+
+
+async def test_redirects_are_not_followed(up, upstream):
+    """A key must not travel to another host."""
+
+    async def serve(reader, writer):
+        await read_request(reader)
+        where = f"{up.url}/responses".encode()
+        writer.write(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % where)
+        await writer.drain()
+        writer.close()
+
+    async with raw_server(serve) as url:
+        error = await failing(upstream, call_to(url))
+    assert error.status == 307
+    assert up.requests == []
+
+
+@pytest.mark.parametrize("ending", ["endless", "stalled"])
+async def test_an_error_body_is_read_for_a_while_only(upstream, monkeypatch, ending):
+    """The status is known: neither an endless body nor one that stalls keeps the error back."""
+    monkeypatch.setattr(http, "_ERROR_BODY_S", 0.05)
+
+    async def serve(reader, writer):
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while ending == "endless" and not writer.is_closing():
+            writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+            try:
+                await writer.drain()
+            except ConnectionError:
+                return
+        await reader.read(1)
+        writer.close()
+
+    async with raw_server(serve) as url:
+        error = await failing(upstream, call_to(url))
+    assert (error.code, error.status) == ("server_error", 500)
+
+
+def test_every_aiohttp_error_has_a_code():
+    """The table knows each of aiohttp's client errors, also those that a newer aiohttp may bring."""
+
+    def family(kind):
+        yield kind
+        for child in kind.__subclasses__():
+            yield from family(child)
+
+    kinds = set(family(aiohttp.ClientError)) - {aiohttp.ClientError}
+    assert len(kinds) > 20
+    unmapped = [kind.__name__ for kind in kinds if kind.__module__.startswith("aiohttp") and not http.code_of(kind)]
+    assert unmapped == []
+    assert set(http.ERROR_CODES.values()) <= set(CODES)
+
+
+# --- watchdogs ----------------------------------------------------------------------------------------------------
+
+
+async def test_c15_a_server_that_accepts_and_stalls_is_given_up(up, upstream):
+    """No headers, no event: the first-event limit fires, and the provider sees the socket close."""
+    up.enqueue([Stall()])
+    error = await failing(upstream, call(up), Timeouts(first_event_s=0.03))
+    assert (error.code, error.retryable) == ("timeout", True)
+    assert error.details == {"watchdog": "first_event"}
+    assert "0.03 s" in error.message
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+
+
+async def test_c15_silence_in_mid_body_is_an_idle_timeout(up, upstream):
+    """Events came, then nothing: idle_s counts since the last of them."""
+    up.enqueue([Text("a"), Stall()])
+    error = await failing(upstream, call(up), Timeouts(idle_s=0.03))
+    assert (error.code, error.retryable) == ("timeout", True)
+    assert error.details == {"watchdog": "idle"}
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+
+
+async def test_c15_headers_alone_are_no_first_event(up, upstream):
+    """A 200 with nothing behind it is given up like one that never came."""
+    up.enqueue([KeepAlive(), Stall()])
+    error = await failing(upstream, call(up), Timeouts(first_event_s=0.03))
+    assert error.details == {"watchdog": "first_event"}
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_c15_keep_alives_are_no_progress(up, upstream, path):
+    """A provider that only says that it is alive is silent: the caller counts events, not bytes."""
+    beats = [move for _ in range(200) for move in (KeepAlive(), Pause(0.005))]
+    up.enqueue(beats)
+    error = await failing(upstream, call(up, path), Timeouts(first_event_s=0.05))
+    assert error.details == {"watchdog": "first_event"}
+
+
+async def test_a5_regular_chunks_outlive_the_idle_limit(up, upstream):
+    """The limit is on silence, not on length."""
+    up.enqueue([Paced(0.02, (Burst(30),))])
+    body = await fetch(upstream, call(up), Timeouts(first_event_s=0.3, idle_s=0.3))
+    assert b'"30 "' in body
+
+
+async def test_a5_an_endless_answer_meets_the_total_limit(up, upstream):
+    """However lively."""
+    up.enqueue([Paced(0.005, (Burst(1000),))])
+    error = await failing(upstream, call(up), Timeouts(total_s=0.1))
+    assert error.details == {"watchdog": "total"}
+
+
+async def test_waiting_for_a_connection_has_its_own_limit(up):
+    """A pool without a free place is a connect timeout."""
+    up.enqueue([Text("a"), Gate("g")])
+    async with Upstream(connections=1) as small, small.open(call(up)) as reply:
+        await reply.read()
+        error = await failing(small, call(up), Timeouts(connect_s=0.03))
+        up.gate("g").open()
+        await read_all(reply)
+    assert error.details == {"watchdog": "connect"}
+    assert (error.code, error.retryable) == ("timeout", True)
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------
+
+
+async def test_no_secret_stands_in_an_error(up, upstream):
+    """Keys in headers, in the URL and echoed by a gateway stay out of errors and of what they were raised from."""
+    up.enqueue([HttpError(400, body=b'{"error": {"message": "bad header: Bearer %s"}}' % SECRET.encode())], [Cut()])
+    plain = Call(url=f"{up.url}/responses?key={SECRET}", headers=call(up).headers, body=call(up).body, stream=True)
+    broken = Call(url=plain.url, headers={"x-api-key": f"{SECRET}\n"}, body=b"", stream=True)
+    for asked in (plain, plain, broken, call_to(f"http://[bad/?key={SECRET}")):
+        error = await failing(upstream, asked)
+        shown = f"{error!r} {error.message} {error.details} {error.__cause__!r}"
+        assert SECRET not in shown
+        assert error.__suppress_context__ or error.__context__ is None
+
+
+def test_a_call_hides_what_it_carries():
+    """Neither repr shows headers, query or body."""
+    asked = Call(url=f"https://u:{SECRET}@h.example/v1?key={SECRET}", headers={"a": SECRET}, body=b"q", stream=False)
+    assert repr(asked) == "Call(host='h.example', stream=False, body=<1 bytes>)"
+    assert SECRET not in str(asked.__rich_repr__())
+
+
+async def test_the_progress_of_one_call_is_not_that_of_another(up, upstream):
+    """Fifty calls at once keep their own timers."""
+    calls = [call(up)] * 50
+    up.enqueue(*[[Text("a"), Stall()] if at % 2 else [Paced(0.01, (Burst(20),))] for at in range(50)])
+    limits = Timeouts(first_event_s=5, idle_s=0.5)
+    outcomes = await asyncio.gather(*(fetch(upstream, asked, limits) for asked in calls), return_exceptions=True)
+    assert sum(isinstance(outcome, ProviderError) for outcome in outcomes) == 25
+    assert sum(isinstance(outcome, bytes) for outcome in outcomes) == 25
