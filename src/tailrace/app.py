@@ -51,9 +51,9 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
     async with AsyncExitStack() as stack:
-        data = _directory(settings.data)
-        stack.enter_context(lock_data_dir(data))
-        log = await SqliteLog.open(data / "log.db", gather_ms=settings.log.gather_ms)
+        data = Path(settings.data)
+        stack.callback(lock_data_dir(data).release)
+        log = SqliteLog(data / "log.db", gather_ms=settings.log.gather_ms)
         stack.push_async_callback(log.close)
         store = await open_store(f"sqlite+aiosqlite:///{data / 'store.db'}")
         stack.push_async_callback(store.close)
@@ -90,15 +90,6 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         )
 
 
-def _directory(name: str) -> Path:
-    path = Path(name)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"data: {name}: {error.strerror}") from error
-    return path
-
-
 def _timeouts(settings: Settings) -> Timeouts:
     up = settings.upstream
     return Timeouts(connect_s=up.connect_s, first_event_s=up.first_event_s, idle_s=up.idle_s, total_s=up.total_s)
@@ -122,7 +113,7 @@ async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:
     """With the `demo` provider, where there would otherwise be no model to mean (contract §7)."""
     if known.default_model is not None:
         return known
-    demo = await stack.enter_async_context(ScriptedUpstream(faults=False))
+    demo = await stack.enter_async_context(ScriptedUpstream(faults=False, seed=uuid4().hex))
     provider = Provider(provider_id="demo", wire="openai-responses", base_url=demo.url, models=["demo"])
     return Registry({**known.providers, "demo": provider}, known.aliases, "demo/demo", known.keyless)
 
@@ -187,26 +178,32 @@ def check_exposure(settings: Settings, *, insecure: bool) -> None:
         )
 
 
+def http_server(wired: Services, started: Callable[[str], None]) -> uvicorn.Server:
+    """The server in front of these services. `started` is told the URL once it answers."""
+    settings = wired.settings.server
+    config = uvicorn.Config(
+        asgi.build(wired),
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.shutdown_s),
+    )
+    return _Server(config, wired.readers, started)
+
+
 async def serve(
     settings: Settings, environ: Mapping[str, str], *, insecure: bool, started: Callable[[str], None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `started` is told the URL once it answers. Raises SettingsError, NotReady."""
+    """Serve until SIGINT or SIGTERM. Raises SettingsError, NotReady."""
     check_exposure(settings, insecure=insecure)
     async with services(settings, environ) as wired:
-        config = uvicorn.Config(
-            asgi.build(wired),  # type: ignore[arg-type]  # litestar and uvicorn each have their own name for an ASGI app
-            host=settings.server.host,
-            port=settings.server.port,
-            http="httptools",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=round(settings.server.shutdown_s),
-            ws="none",
-        )
         try:
-            await _Server(config, wired.readers, started).serve()
+            await http_server(wired, started).serve()
         except SystemExit as error:  # how uvicorn says that it cannot listen
             host, port = settings.server.host, settings.server.port
             raise SettingsError(f"server.port: cannot listen on {host}:{port}; is it in use?") from error

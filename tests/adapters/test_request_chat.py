@@ -1,12 +1,12 @@
 """What the chat wire is asked."""
 
 import pytest
-from tests.support.items import ELSEWHERE, agent, ask, call, output, system, thought, user
 
 from tailrace.adapters.openai_chat_completions.request import build
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
 from tailrace.schema.request import NamedToolChoice, Tool
+from tests.support.items import ELSEWHERE, agent, ask, call, output, system, thought, user
 
 LOOK = Tool(name="look", parameters={"type": "object"})
 PNG = "data:image/png;base64,iVBORw0K"
@@ -79,13 +79,26 @@ def test_a9_ids_are_made_fit_alike_on_both_sides():
 
 
 def test_reasoning_is_brought_back_only_where_the_host_wants_it():
-    """With calls, always, if only as an empty text; never another provider's."""
+    """There always, if only as an empty text; never another provider's."""
     turn = [user(), thought("hm"), thought("x", "signature", "s", home=ELSEWHERE), call(), output()]
     assert "reasoning_content" not in messages(*turn)[1]
     assert messages(*turn, quirks={"replay_reasoning": True})[1]["reasoning_content"] == "hm"
     bare = messages(user(), call(), output(), agent(), quirks={"replay_reasoning": True})
-    assert bare[1]["reasoning_content"] == ""
-    assert "reasoning_content" not in bare[3]
+    assert [message.get("reasoning_content") for message in bare] == [None, "", None, ""]
+
+
+def test_a6_reasoning_details_go_back_to_their_own_model_only():
+    """A host that sends them knows them again; all of a turn's stand in one list."""
+    one = '[{"type":"reasoning.encrypted","data":"Ep8C","index":0}]'
+    other = '[{"type":"reasoning.text","text":"hm","signature":"s","index":0}]'
+    turn = [user(), thought("", "reasoning_details", one), thought("hm", "reasoning_details", other), agent(), user()]
+    assert messages(*turn)[1]["reasoning_details"] == [
+        {"type": "reasoning.encrypted", "data": "Ep8C", "index": 0},
+        {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0},
+    ]
+    assert messages(*turn, quirks={"replay_reasoning": True})[1]["reasoning_content"] == "hm"
+    foreign = messages(user(), thought("hm", "reasoning_details", one, home=ELSEWHERE), agent(), user())
+    assert "reasoning_details" not in foreign[1]
 
 
 def test_system_messages_keep_their_place():

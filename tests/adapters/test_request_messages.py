@@ -1,7 +1,6 @@
 """What the Messages wire is asked."""
 
 import pytest
-from tests.support.items import ELSEWHERE, HERE, agent, ask, call, opaque, output, system, thought, user
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
 from tailrace.adapters.anthropic_messages.request import CONTINUE, build, headers
@@ -9,6 +8,7 @@ from tailrace.adapters.canonical import look_up
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
 from tailrace.schema.request import NamedToolChoice, Tool
+from tests.support.items import ELSEWHERE, HERE, agent, ask, call, opaque, output, system, thought, user
 
 LOOK = Tool(name="look", description="Looks.", parameters={"type": "object", "properties": {"at": {}}})
 OLD, NEW = "claude-haiku-4-5", "claude-opus-5-5"
@@ -315,7 +315,10 @@ def test_custom_calls_of_another_wire_become_calls_with_one_input():
     }
 
 
-def test_opaque_data_of_a_call_is_not_sent():
-    """The wire has no place for it."""
-    block = messages(user(), call(opaque=opaque("signature", "s")), output())[1]["content"][0]
-    assert set(block) == {"type", "id", "name", "input"}
+def test_who_called_goes_back_with_the_call():
+    """A program of the model's, where it was one, and to its own model only."""
+    caller = '{"type":"code_execution_20260120","tool_id":"srv_1"}'
+    block = messages(user(), call(opaque=opaque("caller", caller)), output())[1]["content"][0]
+    assert block["caller"] == {"type": "code_execution_20260120", "tool_id": "srv_1"}
+    foreign = messages(user(), call(opaque=opaque("caller", caller, home=ELSEWHERE)), output())[1]["content"][0]
+    assert set(foreign) == {"type", "id", "name", "input"}

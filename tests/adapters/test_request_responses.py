@@ -1,12 +1,12 @@
 """What the Responses wire is asked."""
 
 import pytest
-from tests.support.items import ELSEWHERE, agent, ask, call, output, system, thought, user
 
 from tailrace.adapters.openai_responses.request import build, headers
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, RefusalPart, TextPart
 from tailrace.schema.request import NamedToolChoice, Tool
+from tests.support.items import ELSEWHERE, agent, ask, call, opaque, output, system, thought, user
 
 PNG = "data:image/png;base64,iVBORw0K"
 
@@ -71,6 +71,20 @@ def test_a9_custom_calls_have_custom_outputs():
         {"type": "custom_tool_call", "call_id": "c1", "name": "look", "input": "*** patch"},
         {"type": "custom_tool_call_output", "call_id": "c1", "output": "ok"},
     ]
+
+
+def test_who_called_goes_back_with_the_call_and_its_output():
+    """A program of the model's, where it was one."""
+    caller = opaque("caller", '{"type":"program","caller_id":"call_9"}')
+    for item in said(call(opaque=caller), output()):
+        assert item["caller"] == {"type": "program", "caller_id": "call_9"}
+
+
+def test_reasoning_without_a_summary_goes_back_as_its_own_text():
+    """A host whose model shows its reasoning."""
+    item = said(thought("because", "encrypted_content", "d"))[0]
+    assert item["summary"] == []
+    assert item["content"] == [{"type": "reasoning_text", "text": "because"}]
 
 
 def test_c17_malformed_arguments_go_back_as_they_came():

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.items import agent, any_items, ask, call, output, run, thought, user
 
 from tailrace.adapters.anthropic_messages.request import build as messages
 from tailrace.adapters.openai_chat_completions.request import build as chat
@@ -20,6 +19,7 @@ from tailrace.schema.items import (
     ProviderItem,
 )
 from tailrace.schema.response import Response
+from tests.support.items import agent, any_items, ask, call, output, run, thought, user
 
 
 def said(*items):
@@ -162,6 +162,14 @@ def assert_paired(items):
     assert not waiting
 
 
+def outcome(build, items):
+    """The request as JSON, or the field that it was refused for."""
+    try:
+        return codec.encode(build(ask(*items), {}))
+    except InvalidRequest as error:
+        return error.field
+
+
 @given(runs=st.lists(any_items, min_size=1, max_size=3))
 def test_any_runs_make_a_conversation_with_paired_calls(runs):
     """Whatever the runs left: paired, nothing failed in it, the same when made again, and fit for every wire."""
@@ -171,7 +179,4 @@ def test_any_runs_make_a_conversation_with_paired_calls(runs):
     assert not any(isinstance(item, ErrorItem | CancelledItem) for item in items)
     assert conversation([], run(*items)) == items
     for build in (responses, messages, chat):
-        try:
-            codec.encode(build(ask(*items), {}))
-        except InvalidRequest as error:
-            assert error.field
+        assert outcome(build, items)

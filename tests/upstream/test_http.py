@@ -17,6 +17,7 @@ from tailrace.upstream import http
 from tailrace.upstream.http import Call, Timeouts, Upstream
 
 SECRET = "sk-verysecret-0123456789"
+LIMITS = Timeouts()
 BODIES = {
     "/responses": {"model": "m", "input": "hi"},
     "/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
@@ -45,24 +46,29 @@ def call(up: ScriptedUpstream, path: str = "/responses") -> Call:
     return call_to(up.url + path, codec.encode({**BODIES[path], "stream": True}))
 
 
-async def read_all(reply: http.Reply) -> bytes:
+async def read_all(reply: http.Reply, on_read: Callable[[], object] = bool) -> bytes:
     """Read to the end; an event is progress, a comment is none."""
     pieces = []
     while piece := await reply.read():
+        on_read()
         pieces.append(piece)
         if b"data:" in piece and b"ping" not in piece:
             reply.progress()
     return b"".join(pieces)
 
 
-async def fetch(upstream: Upstream, asked: Call, timeouts: Timeouts = Timeouts()) -> bytes:
+async def fetch(
+    upstream: Upstream, asked: Call, timeouts: Timeouts = LIMITS, on_read: Callable[[], object] = bool
+) -> bytes:
     async with upstream.open(asked, timeouts) as reply:
-        return await read_all(reply)
+        return await read_all(reply, on_read)
 
 
-async def failing(upstream: Upstream, asked: Call, timeouts: Timeouts = Timeouts()) -> ProviderError:
+async def failing(
+    upstream: Upstream, asked: Call, timeouts: Timeouts = LIMITS, on_read: Callable[[], object] = bool
+) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await asyncio.wait_for(fetch(upstream, asked, timeouts), 5)
+        await asyncio.wait_for(fetch(upstream, asked, timeouts, on_read), 5)
     return caught.value
 
 
@@ -151,19 +157,33 @@ async def test_leaving_early_closes_the_socket(up, upstream):
     assert not up.requests[0].answered.is_set()
 
 
-@pytest.mark.parametrize("script", [[Text("a"), Stall()], [Stall()]], ids=["in the body", "before the headers"])
+@pytest.mark.parametrize("script", [[Text("a"), Gate("g")], [Gate("g")]], ids=["in the body", "before the headers"])
 async def test_cancellation_closes_the_socket_at_once(up, upstream, script):
     """A cancelled task leaves no request running at the provider."""
     up.enqueue(script)
     task = asyncio.create_task(fetch(upstream, call(up)))
-    while not up.requests:
-        await asyncio.sleep(0)
-    if len(script) > 1:
-        await asyncio.sleep(0.01)
+    await up.gate("g").reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+
+
+async def test_a_task_cancelled_in_the_body_of_the_with_closes_the_socket(up, upstream):
+    """Also where it is cancelled while it does something else than read."""
+    up.enqueue([Text("a"), Stall()])
+
+    async def dawdle():
+        async with upstream.open(call(up)) as reply:
+            await reply.read()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(dawdle())
+    request = await up.received()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(request.disconnected.wait(), 2)
 
 
 async def test_a_closed_pool_says_so(up):
@@ -233,12 +253,8 @@ async def test_c9_a_reset_is_told_by_where_it_happens(upstream, said, code):
         reset(writer)
 
     async with raw_server(serve) as url:
-        with pytest.raises(ProviderError) as caught:
-            async with upstream.open(call_to(url)) as reply:
-                assert await reply.read() == b"abc"
-                read.set()
-                await reply.read()
-    assert (caught.value.code, caught.value.retryable) == (code, True)
+        error = await failing(upstream, call_to(url), on_read=read.set)
+    assert (error.code, error.retryable) == (code, True)
 
 
 async def test_a_refused_connection_and_a_bad_url_are_typed(upstream):
@@ -412,3 +428,15 @@ async def test_the_progress_of_one_call_is_not_that_of_another(up, upstream):
     outcomes = await asyncio.gather(*(fetch(upstream, asked, limits) for asked in calls), return_exceptions=True)
     assert sum(isinstance(outcome, ProviderError) for outcome in outcomes) == 25
     assert sum(isinstance(outcome, bytes) for outcome in outcomes) == 25
+
+
+async def test_an_answer_known_to_be_complete_keeps_its_connection(up, upstream):
+    """Who stops reading at the provider's terminal event still gives the connection back to the pool."""
+    for _ in range(3):
+        async with upstream.open(call(up)) as reply:
+            while b"response.completed" not in await reply.read():
+                pass
+            reply.is_complete = True
+        await up.requests[-1].answered.wait()
+        await asyncio.gather(*upstream._lingering)
+    assert len({request.connection for request in up.requests}) == 1

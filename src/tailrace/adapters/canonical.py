@@ -89,6 +89,12 @@ def arguments_of(call: FunctionCallItem) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"malformed_arguments": call.arguments}
 
 
+def caller_of(call: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:
+    """Who called, where it was not the model itself but a program of its: said again with the call."""
+    caller = returned(call.opaque, "caller", request)
+    return {"caller": codec.decode_any(caller)} if caller is not None else {}
+
+
 def fit_id(call_id: str, pattern: re.Pattern[str], length: int) -> str:
     """A call's id as a wire takes it: itself where it matches, else up to `length` hex digits that only it gives."""
     return call_id if pattern.fullmatch(call_id) else sha1(call_id.encode(), usedforsecurity=False).hexdigest()[:length]

@@ -3,17 +3,7 @@
 from tailrace.adapters.base import DecodeContext
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
-from tailrace.schema.items import (
-    FunctionCallItem,
-    ImagePart,
-    ItemType,
-    MessageItem,
-    Opaque,
-    OutputItem,
-    Part,
-    RefusalPart,
-    TextPart,
-)
+from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
 
 
 class OpenItem:
@@ -88,8 +78,13 @@ class Collector:
         call_id: str | None = None,
         provider_type: str | None = None,
     ) -> OpenItem:
-        """Begin an item, under the id that the provider gave it if that is free."""
+        """Begin an item, under the id that the provider gave it if that is free.
+
+        A `call_id` of "" says that the provider gives its calls none: the item's own id serves. None: not known yet.
+        """
         item_id = self._name(wanted_id)
+        if call_id is not None:
+            call_id = call_id or item_id
         self.out.append(
             ItemStart(item_id=item_id, item_type=item_type, name=name, call_id=call_id, provider_type=provider_type)
         )
@@ -125,106 +120,3 @@ class Collector:
         if not text:
             return None
         return Opaque(provider_id=self._context.provider_id, model_id=self._context.model_id, kind=kind, data=text)
-
-
-class MessageParts:
-    """A message's content part by part, as deltas build it up. Parts are numbered in the order in which they came."""
-
-    def __init__(self, item: OpenItem) -> None:
-        self.item = item
-        self._places: dict[int | str, int] = {}  # the wire's number of a part -> its place
-        self._annotations: dict[int, list[Json]] = {}
-        self._logprobs: dict[int, list[object]] = {}
-        self._images: dict[int, str] = {}
-        self._refusals: set[int] = set()
-
-    def place(self, key: int | str) -> int | None:
-        """A part's place as a delta names it: None for the first part, so that the usual delta stays short."""
-        return self._places.setdefault(key, len(self._places)) or None
-
-    def text(self, key: int | str, text: str) -> None:
-        """Visible text."""
-        self.item.grow(text, None, self.place(key))
-
-    def refusal(self, key: int | str, text: str) -> None:
-        """The model's refusal, in a part of its own."""
-        place = self.place(key)
-        self._refusals.add(place or 0)
-        self.item.grow(text, "refusal", place)
-
-    def annotation(self, key: int | str, annotation: Json) -> None:
-        """A citation or the like."""
-        place = self.place(key)
-        self._annotations.setdefault(place or 0, []).append(annotation)
-        self.item.grow(as_text(annotation), "annotation", place)
-
-    def logprobs(self, key: int | str, logprobs: list[object]) -> None:
-        """Token probabilities of the text that came with them."""
-        place = self.place(key)
-        self._logprobs.setdefault(place or 0, []).extend(logprobs)
-        self.item.grow(as_text(logprobs), "logprobs", place)
-
-    def image(self, key: int | str, url: str) -> None:
-        """A picture that the model made, whole."""
-        place = self.place(key)
-        self._images[place or 0] = url
-        self.item.grow(url, "image", place)
-
-    def parts(self) -> list[Part]:
-        """What the deltas add up to."""
-        return [self._part(number) for number in range(len(self._places))]
-
-    def _part(self, number: int) -> Part:
-        place = number or None
-        if number in self._images:
-            return ImagePart(url=self._images[number])
-        if number in self._refusals:
-            return RefusalPart(refusal=self.item.sent("refusal", place))
-        return TextPart(
-            text=self.item.sent(None, place),
-            annotations=self._annotations.get(number),
-            logprobs=self._logprobs.get(number),
-        )
-
-    def catch_up(self, parts: list[Part]) -> None:
-        """Send what the deltas so far lack of the final `parts`."""
-        for number, part in enumerate(parts):
-            place = number or None
-            if isinstance(part, RefusalPart):
-                self.item.catch_up(part.refusal, "refusal", place)
-            elif isinstance(part, TextPart):
-                self.item.catch_up(part.text, None, place)
-                for annotation in (part.annotations or [])[len(self._annotations.get(number, ())) :]:
-                    self.item.grow(as_text(annotation), "annotation", place)
-                if part.logprobs and number not in self._logprobs:
-                    self.item.grow(as_text(part.logprobs), "logprobs", place)
-
-    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
-        """The message is whole: of these parts, or of what the deltas add up to."""
-        if parts is None:
-            parts = self.parts()
-        else:
-            self.catch_up(parts)
-        self.item.done(
-            MessageItem(
-                id=self.item.id,
-                content="".join(_visible(part) for part in parts),
-                parts=None if _is_plain(parts) else parts,
-                phase=phase,
-                correlation_id=self.item.correlation_id,
-            )
-        )
-
-
-def _visible(part: Part) -> str:
-    if isinstance(part, TextPart):
-        return part.text
-    return part.refusal if isinstance(part, RefusalPart) else ""
-
-
-def _is_plain(parts: list[Part]) -> bool:
-    """Can plain text say it all?"""
-    if not parts:
-        return True
-    first = parts[0]
-    return len(parts) == 1 and isinstance(first, TextPart) and not first.annotations and not first.logprobs

@@ -24,8 +24,8 @@ WORDS: dict[str, str] = {
     for code, words in {
         "authentication": "authentication_error invalid_api_key invalid_authentication unauthenticated unauthorized"
         " token_expired unrecognizedclientexception expiredtokenexception invalidsignatureexception",
-        "permission": "permission_error permission_denied forbidden access_terminated unsupported_country_region_territory"
-        " accessdeniedexception model_access_denied",
+        "permission": "permission_error permission_denied forbidden access_terminated"
+        " unsupported_country_region_territory accessdeniedexception model_access_denied",
         "not_found": "not_found_error not_found model_not_found resourcenotfoundexception previous_response_not_found",
         "too_large": "request_too_large payload_too_large",
         "context_overflow": "context_length_exceeded context_window_exceeded model_context_window_exceeded"
@@ -79,7 +79,9 @@ _QUOTA = re.compile(
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\b(?:sk|pk|gsk|xai|key|r8|hf)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|(?<=Bearer )\S+", re.IGNORECASE)
-_WAIT = re.compile(r"(?:try(?:ing)? again|retry|retrying|resets?|wait)(?: in| after| for)?:? ([\d.]+ ?[a-z][\w. ]*)", re.I)
+_WAIT = re.compile(
+    r"(?:try(?:ing)? again|retry|retrying|resets?|wait)(?: in| after| for)?:? ([\d.]+ ?[a-z][\w. ]*)", re.IGNORECASE
+)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # by first letter; milliseconds stand apart
 
@@ -133,9 +135,9 @@ def names_error(thing: object) -> bool:
     """Is this JSON body an error rather than an answer?"""
     if isinstance(thing, list):
         return bool(thing) and names_error(thing[0])
-    return isinstance(thing, dict) and (
-        thing.get("type") == "error" or any(thing.get(key) for key in ("error", "errors", "message", "detail"))
-    )
+    if not isinstance(thing, dict) or thing.get("object") not in {None, "", "error"}:
+        return False
+    return bool(thing.get("type") == "error" or any(thing.get(key) for key in ("error", "errors", "message", "detail")))
 
 
 # --- what it is -------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def is_news(value: object) -> bool:
 
 def unknown_news(source: Json, known: frozenset[str]) -> Json:
     """The fields that are not `known` and say something."""
-    return {key: value for key, value in source.items() if key not in known and is_news(value)}
+    return {key: value for key, value in source.items() if key not in known and value and is_news(value)}
 
 
 def is_json(text: str) -> bool:

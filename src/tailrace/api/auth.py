@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from hmac import compare_digest
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.api.errors import problem
@@ -20,7 +21,8 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 401."""
-        if scope["type"] != "http" or not self._digests or scope["path"] in OPEN_PATHS or self._knows(_key(scope)):
+        is_open = scope["type"] != ScopeType.HTTP or not self._digests or scope["path"] in OPEN_PATHS
+        if is_open or self._knows(_key(scope)):
             await self._app(scope, receive, send)
             return
         told = problem(Unauthorized("give a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`"))

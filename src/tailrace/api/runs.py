@@ -1,6 +1,6 @@
 """`/api/v2/submit` and `/api/v2/runs` (contract §4)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Request, get, post
 from litestar.params import Parameter
@@ -19,13 +19,13 @@ from tailrace.settings import Agent
 from tailrace.store.base import Thread
 
 
-def caller(request: Request[None, None, None]) -> TraceContext | None:
+def caller(request: Request[Any, Any, Any]) -> TraceContext | None:
     """The caller's trace context, where it sent one."""
     return tracing.of_headers(request.headers.get("traceparent"), request.headers.get("tracestate"))
 
 
 @post("/api/v2/submit", dto=Door[SubmitBody], return_dto=None, status_code=202)
-async def submit(data: SubmitBody, request: Request[None, None, None], services: Injected) -> Submitted:
+async def submit(data: SubmitBody, request: Request[Any, Any, Any], services: Injected) -> Submitted:
     """Start a run."""
     messages = data.messages()
     agent = _agent(services, data.agent_id)
@@ -100,7 +100,7 @@ async def list_runs(
 
 
 @post("/api/v2/runs/{run_id:str}/cancel", status_code=202)
-async def cancel_run(run_id: str, request: Request[None, None, None], services: Injected) -> RunAccepted:
+async def cancel_run(run_id: str, request: Request[Any, Any, Any], services: Injected) -> RunAccepted:
     """End a run as aborted; nothing happens to one that has ended."""
     await services.store.get_run(run_id)
     with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
@@ -110,7 +110,7 @@ async def cancel_run(run_id: str, request: Request[None, None, None], services: 
 
 @post("/api/v2/runs/{run_id:str}/outputs", dto=Door[OutputsBody], return_dto=None, status_code=202)
 async def post_outputs(
-    run_id: str, data: OutputsBody, request: Request[None, None, None], services: Injected
+    run_id: str, data: OutputsBody, request: Request[Any, Any, Any], services: Injected
 ) -> RunAccepted:
     """Give a waiting run the outputs of its calls; it goes on when all are there."""
     run = await services.store.get_run(run_id)

@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
 from prometheus_client import CollectorRegistry
 
 from tailrace.api.readers import Readers
@@ -37,4 +36,4 @@ class Services:
     new_id: Callable[[str], str]
 
 
-Injected = Annotated[Services, Dependency(skip_validation=True)]
+Injected = NamedDependency[Services]

@@ -73,7 +73,7 @@ def _cursor(text: str, field: str) -> int:
 @asgi("/api/v2/stream/{run_id:str}", copy_scope=False)
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     """Send the run from the cursor on, to its end."""
-    request: Request[Any, Any, Any] = Request(scope, receive, send)  # type: ignore[arg-type]  # an HTTP scope: see below
+    request: Request[Any, Any, Any] = Request(scope, receive, send)
     services: Services = scope["app"].state.services
     try:
         if request.method != "GET":
@@ -124,8 +124,10 @@ class _Sender:
 
 
 async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, keep_alive_s: float) -> bool:
-    """Let the client hear something every `keep_alive_s` at the latest, until the run ends, the server stops (the pump is
-    then cancelled) or the client goes away: True for the last."""
+    """Let the client hear something every `keep_alive_s` at the latest.
+
+    Until the run ends, the server stops (the pump is then cancelled), or the client goes away: True for the last.
+    """
     gone = asyncio.create_task(_disconnected(receive))
     try:
         while not pump.done() and not gone.done():

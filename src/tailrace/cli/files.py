@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from tailrace.adapters.replay import replay
+from tailrace.adapters.replay import RUN_ID, decode_events
 from tailrace.adapters.wires import WIRES
 from tailrace.client.client import unreachable
 from tailrace.dialects.base import View
@@ -21,8 +21,10 @@ from tailrace.fold.reducer import fold
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import InvalidRequest, ProviderError, TailraceError
+from tailrace.schema.events import TraceContext
 from tailrace.wire.sse import SseEvent, SseParser
 
+NO_TRACE = TraceContext(f"00-{'0' * 31}1-{'0' * 15}1-00")
 Source = Annotated[str, typer.Argument(metavar="[FILE|-]", help="A file, or `-` for standard input.")]
 
 
@@ -50,10 +52,12 @@ def decode(
 
 def _decoded(file: Path, wire: str, *, events: bool, chunk: int | None) -> Iterator[bytes]:
     try:
-        batch = replay(WIRES[wire].decoder, read_file(file), whole=file.name.endswith(".response.json"), chunk=chunk)
+        whole = file.name.endswith(".response.json")
+        payloads = decode_events(WIRES[wire].decoder, read_file(file), whole=whole, chunk=chunk)
     except ProviderError as error:
         yield codec.encode({"error": {"code": error.code, "message": error.message}})
         return
+    batch = Batch(RUN_ID, 1, 0, NO_TRACE, payloads=payloads)
     if events:
         yield from (codec.encode(event) for event in batch.events())
     else:

@@ -25,8 +25,8 @@ PAGE_BYTES = 1 << 18
 
 
 def size_of(batch: Batch) -> int:
-    """The bytes of a batch's payloads."""
-    return sum(map(len, batch.raw))
+    """The bytes of a batch's payloads, a line each."""
+    return sum(map(len, batch.raw)) + len(batch.raw)
 
 
 def last_seq_of(batch: Batch) -> int:
@@ -74,15 +74,25 @@ class LiveRun:
         self.last_seq = max(self.last_seq, last_seq)
         self.sealed = self.sealed or sealed
 
-    def publish(self, batch: Batch, sealed: bool) -> None:
-        """Show a committed batch to the tails."""
+    def publish(self, batch: Batch, size: int) -> None:
+        """Show a committed batch of `size` bytes to the tails."""
+        self._window.append(batch)
+        self._size += size
+        if self._size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
+            self._trim()
+        self.known = True
+        self.last_seq = batch.last_seq
+        if self._waiters:
+            self.wake()
+
+    def seal(self) -> None:
+        """What was published last is the end: tails that have read it are done."""
+        self.sealed = True
+
+    def _trim(self) -> None:
         window = self._window
-        window.append(batch)
-        self._size += size_of(batch)
         while len(window) > 1 and (len(window) > WINDOW_BATCHES or self._size > WINDOW_BYTES):
             self._size -= size_of(window.popleft())
-        self.learn(batch.last_seq, sealed)
-        self.wake()
 
     def batch_after(self, seq: int) -> Batch | None:
         """The part behind `seq` of the batch that holds it; None where the window does not reach there."""
@@ -143,12 +153,17 @@ class Live:
             run = self._runs[run_id] = LiveRun(run_id)
         return run
 
-    def publish(self, run: LiveRun, batch: Batch, sealed: bool) -> None:
-        """Show a committed batch to the run's tails and to `changed`. O(1) besides the waking."""
-        run.publish(batch, sealed)
+    def publish(self, run: LiveRun, batch: Batch, size: int) -> None:
+        """Show a committed batch of `size` bytes to the run's tails and to `changed`. O(1) besides the waking."""
+        run.publish(batch, size)
         self._changed.add(run.run_id)
+        if self._on_change is not None:
+            self._wake_changed()
+
+    def _wake_changed(self) -> None:
         if self._on_change is not None and not self._on_change.done():
             self._on_change.set_result(None)
+        self._on_change = None
 
     def forget(self, run_id: str) -> None:
         """The run's log was deleted: its tails raise NotFound."""
@@ -211,5 +226,4 @@ class Live:
         self._closed = True
         for run in list(self._runs.values()):
             run.wake()
-        if self._on_change is not None and not self._on_change.done():
-            self._on_change.set_result(None)
+        self._wake_changed()

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 
 from tailrace.log.base import Head
-from tailrace.log.live import Live, last_seq_of, page, unknown
+from tailrace.log.live import Live, last_seq_of, page, size_of, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
@@ -50,7 +50,9 @@ class MemoryLog:
             raise unknown(run_id)
         batch = run.writer.append(epoch, list(payloads), raw, trace, self._clock())
         run.batches.append(batch)
-        self._live.publish(run.writer.live, batch, run.writer.sealed)
+        self._live.publish(run.writer.live, batch, size_of(batch))
+        if run.writer.sealed:
+            run.writer.live.seal()
         await asyncio.sleep(0)  # as with a durable log, readers get their turn at each append
         return batch
 

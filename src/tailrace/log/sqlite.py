@@ -3,7 +3,8 @@
 Group commit on the event loop. What is asked of the log in one turn of the loop (or within `gather_ms`) is carried out
 in order, in one transaction, by one callback on the loop itself, not by a writer thread: a WAL commit under
 synchronous=NORMAL is a write or two into the page cache (about 20 µs), which is less than it costs to wake a thread and
-to take turns with it for the interpreter; and no reader may see an event before its commit anyway.
+to take turns with it for the interpreter; and no reader may see an event before its commit anyway. What comes alone,
+QUIET_SECONDS after the last commit, is committed in the call itself: a turn of the loop would cost half as much again.
 
 An append that has returned survives the death of the process (kill -9): its bytes are with the operating system. Power
 loss may take the last moments (CHECKPOINT_SECONDS and what a checkpoint takes), never the file's consistency.
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import structlog
@@ -30,13 +32,14 @@ from tailrace.log.live import Live, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import LogError, NotReady, RequestError
+from tailrace.schema.errors import LogError, NotReady, RequestError, TailraceError
 from tailrace.schema.events import Payload, TraceContext
 
 T = TypeVar("T")
 
 CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begin anew
 CHECKPOINT_SECONDS = 5.0
+QUIET_SECONDS = 1e-4  # since the last commit: what comes after this long is likely to be alone
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
 SLICE = 256  # batches deleted in one transaction: about a millisecond
 
@@ -44,15 +47,18 @@ _log = structlog.get_logger(__name__)
 
 
 class _Transaction:
-    """What one commit writes, and what it makes known."""
+    """What one commit writes, and what it makes known. `pages`: about how many it adds to the write-ahead log."""
+
+    __slots__ = ("acquired", "batches", "forgotten", "now", "pages", "published", "statements")
 
     def __init__(self, now: int) -> None:
         self.now = now
+        self.pages = 0
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.batches: list[tuple[Any, ...]] = []
-        self.published: list[tuple[Writer, Batch]] = []
+        self.published: list[tuple[Writer, Batch, int]] = []
+        self.acquired: list[str] = []
         self.forgotten: set[str] = set()
-        self.touched: list[str] = []
 
     def write(self, db: sqlite3.Connection) -> None:
         """All or nothing. Raises sqlite3.Error; the transaction may then be open still."""
@@ -64,12 +70,6 @@ class _Transaction:
                 db.execute(statement, values)
             db.executemany(sql.INSERT_BATCH, self.batches)
             db.execute("COMMIT")
-
-    @property
-    def pages(self) -> int:
-        """About how many pages the write-ahead log has grown by."""
-        grown = sum(len(row[-1]) for row in self.batches) // sql.PAGE_SIZE
-        return grown + 2 * len(self.batches) + len(self.statements)
 
 
 _Command = Callable[[_Transaction], Any]
@@ -92,6 +92,7 @@ class SqliteLog:
         self._reading = ThreadPoolExecutor(1, "tailrace-log-read")
         self._live = Live(self.head, self._read)
         self._checkpoints = _Checkpoints(path, self._commit)
+        self._last_commit = 0.0
         self._closed = False
 
     # --- the log's interface ----------------------------------------------------------------------------------------
@@ -163,10 +164,15 @@ class SqliteLog:
 
     # --- group commit -----------------------------------------------------------------------------------------------
 
-    def _submit(self, command: _Command) -> asyncio.Future[Any]:
-        """Have `command` take part in the next commit; its result, once that is done."""
+    async def _submit(self, command: _Command) -> Any:
+        """Have `command` carried out and committed: at once where the log is quiet, else in company. Its result."""
         if self._closed:
             raise NotReady("the log is closed")
+        if self._quiet():
+            (outcome,) = self._carry_out((command,))
+            if isinstance(outcome, TailraceError):
+                raise outcome
+            return outcome
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._group.append((future, command))
@@ -175,50 +181,66 @@ class SqliteLog:
                 loop.call_later(self._gather_seconds, self._commit)
             else:
                 loop.call_soon(self._commit)
-        return future
+        return await future
+
+    def _quiet(self) -> bool:
+        return (
+            not self._group
+            and not self._gather_seconds
+            and not self._checkpoints.held
+            and perf_counter() - self._last_commit > QUIET_SECONDS
+        )
 
     def _commit(self) -> None:
-        """Carry out what has gathered: in order, in one transaction; then tell everyone."""
+        """Carry out what has gathered, then tell everyone."""
         if not self._group or self._checkpoints.held:
             return
-        group, self._group = self._group, []
-        transaction = _Transaction(self._clock())
+        group = [(future, command) for future, command in self._group if not future.done()]
+        self._group = []
         try:
-            outcomes = [(future, _attempt(command, transaction)) for future, command in group if not future.done()]
-            transaction.write(self._db)
-        except BaseException as error:
-            self._roll_back(transaction, group, error)
-            if not isinstance(error, sqlite3.Error):
-                raise  # a bug; its callers know, and so shall the operator
-            return
-        self._publish(transaction)
-        for future, outcome in outcomes:
-            if isinstance(outcome, Exception):
+            outcomes = self._carry_out([command for _, command in group])
+        except NotReady as error:
+            outcomes = [error] * len(group)
+        for (future, _), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, TailraceError):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
+    def _carry_out(self, commands: Sequence[_Command]) -> list[Any]:
+        """In order, in one transaction. What each returns, or how it is refused; NotReady where all have failed."""
+        transaction = _Transaction(self._clock())
+        outcomes: list[Any] = []
+        try:
+            for command in commands:
+                try:
+                    outcomes.append(command(transaction))
+                except (LogError, RequestError) as refusal:
+                    outcomes.append(refusal)
+            transaction.write(self._db)
+        except Exception as error:
+            self._roll_back(transaction)
+            raise NotReady(f"the log cannot be written: {error}") from error
+        self._publish(transaction)
+        self._last_commit = perf_counter()
+        return outcomes
+
     def _publish(self, transaction: _Transaction) -> None:
-        for writer, batch in transaction.published:
-            sealed = writer.sealed and batch.last_seq == writer.last_seq
-            self._live.publish(writer.live, batch, sealed)
-            if sealed:
+        for writer, batch, size in transaction.published:
+            self._live.publish(writer.live, batch, size)
+            if writer.sealed and batch.last_seq == writer.last_seq:
+                writer.live.seal()
                 self._writers.pop(batch.run_id, None)
         for run_id in transaction.forgotten:
             self._writers.pop(run_id, None)
             self._live.forget(run_id)
-        self._checkpoints.written(transaction.pages)
+        self._checkpoints.written(transaction.pages + len(transaction.statements))
 
-    def _roll_back(
-        self, transaction: _Transaction, group: list[tuple[asyncio.Future[Any], _Command]], error: BaseException
-    ) -> None:
+    def _roll_back(self, transaction: _Transaction) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-        for run_id in transaction.touched:
+        for run_id in (*transaction.acquired, *(batch.run_id for _, batch, _ in transaction.published)):
             self._writers.pop(run_id, None)  # looked up again when next asked for
-        for future, _ in group:
-            if not future.done():
-                future.set_exception(NotReady(f"the log cannot be written: {error}"))
 
     # --- the commands that a commit carries out ---------------------------------------------------------------------
 
@@ -230,7 +252,7 @@ class SqliteLog:
             self._last_key += 1
             writer = self._keep(Writer(self._live.open(run_id), self._last_key))
             transaction.statements.append((sql.INSERT_RUN, (writer.key, run_id, 0)))
-        transaction.touched.append(run_id)
+        transaction.acquired.append(run_id)
         epoch = writer.acquire()
         transaction.statements.append((sql.SET_EPOCH, (epoch, writer.key)))
         return epoch
@@ -247,20 +269,12 @@ class SqliteLog:
         writer = self._writer(run_id) if run_id not in transaction.forgotten else None
         if writer is None:
             raise unknown(run_id)
-        transaction.touched.append(run_id)
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
-        transaction.batches.append(
-            (
-                writer.key,
-                batch.first_seq,
-                batch.last_seq,
-                batch.timestamp,
-                trace.traceparent,
-                trace.tracestate,
-                b"\n".join(raw),
-            )
-        )
-        transaction.published.append((writer, batch))
+        rest = b"\n".join(raw)
+        stamp = (batch.timestamp, trace.traceparent, trace.tracestate)
+        transaction.batches.append((writer.key, batch.first_seq, batch.last_seq, *stamp, rest))
+        transaction.published.append((writer, batch, len(rest) + 1))
+        transaction.pages += 2 + len(rest) // sql.PAGE_SIZE
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch
@@ -311,14 +325,6 @@ class SqliteLog:
             return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         except sqlite3.Error as error:
             raise NotReady(f"the log cannot be read: {error}") from error
-
-
-def _attempt(command: _Command, transaction: _Transaction) -> Any:
-    """The command's result, or the refusal to tell its caller once the others' work is committed."""
-    try:
-        return command(transaction)
-    except (LogError, RequestError) as refusal:
-        return refusal
 
 
 class _Checkpoints:

@@ -26,7 +26,7 @@ def check_payloads(payloads: Sequence[Payload]) -> None:
     """Raises ValueError for an append of nothing, and for a terminal event that is not the last: bugs of the caller."""
     if not payloads:
         raise ValueError("an append holds at least one event")
-    if not _ENDS.isdisjoint(map(type, payloads[:-1])):
+    if len(payloads) > 1 and not _ENDS.isdisjoint(map(type, payloads[:-1])):
         raise ValueError("a terminal event must be the last of its append")
 
 

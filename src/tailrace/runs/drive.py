@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.step import AwaitOutputs, CallModel, Decline, Finish, decide
@@ -18,7 +20,7 @@ from tailrace.schema.events import (
     TurnAborted,
 )
 from tailrace.schema.items import FunctionCallOutputItem
-from tailrace.schema.request import ModelRequest, RunRequest
+from tailrace.schema.request import Generation, ModelRequest, RunRequest
 from tailrace.schema.response import ErrorInfo, FinishReason
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
@@ -59,7 +61,7 @@ class Driver:
             with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
                 start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id)
                 await writer.append([start], span)
-                provider, _ = self.registry.resolve(f"{run.provider_id}/{run.model_id}", None)
+                provider, _ = self.registry.resolve(run.model_id, run.provider_id)
                 request = await self._request(run, writer)
                 await self.caller.call(provider, request, step, writer, span)
         except ProviderError as error:
@@ -76,8 +78,14 @@ class Driver:
             provider_id=run.provider_id,
             model_id=run.model_id,
             items=conversation(earlier, writer.state.response()),
-            generation=run.generation,
+            generation=_generation(run, writer),
         )
+
+
+def _generation(run: RunRequest, writer: RunWriter) -> Generation:
+    """A tool that the model is made to call is called in the first step; forced in each, the run would never end."""
+    forced = run.generation.tool_choice not in {None, "auto", "none"}
+    return replace(run.generation, tool_choice=None) if forced and len(writer.state.steps) > 1 else run.generation
 
 
 def opening(run: RunRequest, created_at: int) -> list[Payload]:

@@ -14,7 +14,7 @@ from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.events import Payload, TraceContext
 from tailrace.schema.request import ModelRequest
 from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
-from tailrace.upstream.registry import Provider
+from tailrace.upstream.registry import Provider, key_of
 from tailrace.upstream.retry import RetryPolicy
 
 
@@ -50,12 +50,11 @@ class ModelCaller:
 
     def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]
-        key = self.environ.get(provider.api_key_env) if provider.api_key_env else None
         try:
             body = wire.build(request, provider.quirks)
         except InvalidRequest as error:
             raise ProviderError("invalid_request", error.message, details=error.details) from error
-        headers = {**wire.headers(key), **provider.headers, "traceparent": trace.traceparent}
+        headers = {**wire.headers(key_of(provider, self.environ)), **provider.headers, "traceparent": trace.traceparent}
         return Call(
             url=provider.base_url.rstrip("/") + wire.path, headers=headers, body=codec.encode(body), stream=True
         )
@@ -93,3 +92,4 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
             await writer.append(payloads, trace)
         if not data:
             return
+    reply.is_complete = decoder.error is None

@@ -21,6 +21,7 @@ _any_decoder = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+_BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _NAMESPACE = b"tailrace.event/"
 
 encode = _encoder.encode
@@ -39,7 +40,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         return decoder.decode(data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _BAD_JSON as error:
         raise _invalid(error) from error
 
 
@@ -47,7 +48,7 @@ def decode_any(data: bytes | str) -> Any:
     """JSON text as plain dicts, lists and scalars: for a provider's JSON. Raises InvalidJson."""
     try:
         return _any_decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _BAD_JSON as error:
         raise _invalid(error) from error
 
 

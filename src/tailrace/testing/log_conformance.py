@@ -189,9 +189,7 @@ class LogConformance:
         """A cancel that races the end: exactly one terminal event (rule 2)."""
         epoch = await log.acquire("r")
         ends: list[Payload] = [done("r"), TurnAborted(turn_id="t", reason="user")]
-        outcomes = await asyncio.gather(
-            *(log.append("r", epoch, [end], TRACE) for end in ends), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(log.append("r", epoch, [end], TRACE) for end in ends), return_exceptions=True)
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Batch", "Sealed"]
         assert seqs(await read_all(log, "r")) == [1]
 

@@ -24,7 +24,8 @@ Match = re.Match[str]
 Maker = Callable[[Asked, Match], Sequence[Move] | None]
 
 LONG_EVENTS = 5000
-_SLOW_S = 0.05
+_MOST_EVENTS = 100_000
+_SLOW_MS = 50
 _PLEASANT_S = 0.004  # the pace of a demo answer: fast, and yet to be seen streaming
 _QUOTED = 200
 _READ = 2000  # characters of a prompt in which words are looked for
@@ -44,8 +45,8 @@ Some words in a prompt change what comes back:
 | `think` | reasoning comes before the answer |
 | `weather` | the first tool you offer is called |
 | `parallel` | three tool calls at once |
-| `long` | an answer of 5,000 events |
-| `slow` | a pause of 50 ms before each piece |
+| `long`, `long 60` | an answer of 5,000 events, of 60 |
+| `slow`, `slow 20` | a pause of 50 ms before each piece, of 20 ms |
 | `remember …` | then ask `what did I say` |
 | `error` | the stream breaks off with an error |
 | `empty`, `length` | no text; a text that hits its limit |
@@ -65,6 +66,7 @@ _THOUGHTS = (
 )
 _PLACES = ("Paris", "Oslo", "Lima")
 _HARMLESS = "In the demo, `{word}` changes nothing: this fault belongs to the tests' scripted upstream."
+_SLOW = re.compile(r"\bslow(?:ly)?(?: (\d{1,5}))?\b")
 _RETRY_AFTER = re.compile(r"\bretry-after (\d+(?:\.\d+)?)\b")
 
 
@@ -74,8 +76,9 @@ def by_words(asked: Asked, *, faults: bool) -> list[Move]:
     moves = _base(asked, prompt, faults=faults)
     if re.search(r"\bthink\b", prompt) and not asked.outputs and not isinstance(moves[0] if moves else None, HttpError):
         moves = [Reasoning(_THOUGHTS), *moves]
-    if re.search(r"\bslow(ly)?\b", prompt):
-        moves = [Paced(_SLOW_S, tuple(moves))]
+    slow = _SLOW.search(prompt)
+    if slow:
+        moves = [Paced(int(slow[1] or _SLOW_MS) / 1000, tuple(moves))]
     if re.search(r"\blength\b", prompt):
         moves = [*moves, Finish("length")]
     return moves
@@ -142,7 +145,7 @@ def _weather(asked: Asked, match: Match) -> list[Move] | None:
 
 
 def _long(asked: Asked, match: Match) -> list[Move]:
-    return [Burst(LONG_EVENTS)]
+    return [Burst(min(int(match[1] or LONG_EVENTS), _MOST_EVENTS))]
 
 
 def _empty(asked: Asked, match: Match) -> list[Move]:
@@ -161,7 +164,7 @@ _WORDS: dict[re.Pattern[str], Maker] = {
     re.compile(r"\berror\b"): _error,
     re.compile(r"\bparallel\b"): _parallel,
     re.compile(r"\bweather\b"): _weather,
-    re.compile(r"\blong\b"): _long,
+    re.compile(r"\blong(?: (\d{1,6}))?\b"): _long,
     re.compile(r"\bempty\b"): _empty,
 }
 

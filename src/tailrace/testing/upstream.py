@@ -13,7 +13,8 @@ import argparse
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -94,15 +95,21 @@ class ScriptedUpstream:
         self._port = port
         self._queue: deque[Sequence[Move]] = deque()
         self._gates: dict[str, GatePoint] = {}
+        self._arrived = asyncio.Event()
         self._count = 0
         self._memory = Memory()
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     @property
+    def origin(self) -> str:
+        """The base URL without `/v1`, as the Messages wire takes it."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def url(self) -> str:
-        """The base URL, as a provider's SDK takes it."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        """The base URL with `/v1`, as OpenAI's wires take it."""
+        return f"{self.origin}/v1"
 
     def enqueue(self, *scripts: Sequence[Move]) -> None:
         """The scripts of the next requests, one each."""
@@ -111,6 +118,13 @@ class ScriptedUpstream:
     def gate(self, name: str) -> GatePoint:
         """The gate of this name, the same one that a script's `Gate(name)` waits at."""
         return self._gates.setdefault(name, GatePoint())
+
+    async def received(self, count: int = 1) -> RecordedRequest:
+        """The latest request, as soon as there are `count` of them."""
+        while len(self.requests) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.requests[-1]
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_MAX_BODY)
@@ -142,6 +156,7 @@ class ScriptedUpstream:
             record = RecordedRequest(wire.name, request.path, body, _masked(request.headers), _client_port(request))
             self.requests.append(record)
             del self.requests[:-_REMEMBERED]
+            self._arrived.set()
             try:
                 response = await self._answer(wire, request, record, len(raw))
             except _Dropped:
@@ -294,14 +309,22 @@ async def _serve(port: int) -> None:
         await asyncio.Event().wait()
 
 
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    """On uvloop where there is one: measurements want an upstream that costs little."""
+    if sys.platform == "win32":
+        asyncio.run(serving)
+    else:
+        import uvloop  # not there on Windows
+
+        uvloop.run(serving)
+
+
 def main() -> None:
     """Serve until interrupted, the URL on the first line of stdout."""
     parser = argparse.ArgumentParser(prog="python -m tailrace.testing.upstream", description="A scripted upstream.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
-    try:
-        asyncio.run(_serve(parser.parse_args().port))
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt):
+        _run(_serve(parser.parse_args().port))
 
 
 if __name__ == "__main__":

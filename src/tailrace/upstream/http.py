@@ -21,8 +21,10 @@ from tailrace.upstream.watchdog import Timeouts, Watchdog, timed_out
 
 __all__ = ["Call", "Reply", "Timeouts", "Upstream"]
 
+_DEFAULTS = Timeouts()
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_S = 10.0
+_LINGER_S = 1.0
 _SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
 _MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
 
@@ -63,13 +65,15 @@ class Call(Struct, frozen=True, kw_only=True):
 class Reply:
     """A provider's 2xx answer. Reading it to its end gives the connection back to the pool."""
 
-    __slots__ = ("_content", "_host", "_watchdog", "headers", "progress", "status")
+    __slots__ = ("_content", "_host", "_watchdog", "headers", "is_complete", "progress", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, host: str, watchdog: Watchdog) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.progress = watchdog.progress
         """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
+        self.is_complete = False
+        """Set by the caller that needs no more of the body: its end is then awaited aside, to keep the connection."""
         self._content = response.content
         self._host = host
         self._watchdog = watchdog
@@ -98,6 +102,7 @@ class Upstream:
     def __init__(self, *, connections: int = 1000) -> None:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._lingering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -113,12 +118,14 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for task in self._lingering:
+            task.cancel()
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     @asynccontextmanager
-    async def open(self, call: Call, timeouts: Timeouts = Timeouts()) -> AsyncIterator[Reply]:  # noqa: B008 (frozen)
+    async def open(self, call: Call, timeouts: Timeouts = _DEFAULTS) -> AsyncIterator[Reply]:
         """Send `call`; the reply as soon as its headers are there. Leaving before the body's end closes the socket.
 
         Raises ProviderError: what `http_error` makes of a status that is not 2xx, or the way's own (`timeout`,
@@ -133,12 +140,25 @@ class Upstream:
                 body = redact(await _error_body(response), call.headers)
                 raise http_error(response.status, response.headers, body)
             watchdog = Watchdog(loop, timeouts, sent=sent, bark=response.content.set_exception)
+            reply = Reply(response, host_of(call.url), watchdog)
             try:
-                yield Reply(response, host_of(call.url), watchdog)
+                yield reply
             finally:
                 watchdog.stop()
-        finally:
-            response.close()  # does nothing to a connection that went back to the pool
+            if reply.is_complete and not response.content.at_eof():
+                self._linger(response)
+                return
+        except BaseException:
+            response.close()
+            raise
+        response.close()  # does nothing to a connection that went back to the pool
+
+    def _linger(self, response: aiohttp.ClientResponse) -> None:
+        """Read what is left of an answer that is complete: nearly always its end mark alone, and the next call can then
+        do without a handshake."""
+        task = asyncio.create_task(_read_out(response))
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
 
     async def _send(self, call: Call, timeouts: Timeouts, sent: float) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -167,6 +187,16 @@ def _headers(call: Call) -> CIMultiDict[str]:
     if call.stream:
         headers.setdefault("Accept-Encoding", "identity")  # a compressor holds back what a stream should show at once
     return headers
+
+
+async def _read_out(response: aiohttp.ClientResponse) -> None:
+    try:
+        with suppress(*_FAILURES, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while await response.content.readany():
+                    pass
+    finally:
+        response.close()
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:

@@ -25,6 +25,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     wire: str
     base_url: str
     api_key_env: str | None = None
+    default_model: str | None = None
     models: list[str] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
@@ -35,13 +36,14 @@ class Provider(Struct, kw_only=True, frozen=True):
     """An endpoint that speaks a known wire.
 
     `models`, where given, are all the models there are; else any name goes through, and a bare one is recognised by
-    `families` (globs). `headers` are sent with every request.
+    `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request.
     """
 
     provider_id: str
     wire: str
     base_url: str
     api_key_env: str | None = None
+    default_model: str | None = None
     models: list[str] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
@@ -166,10 +168,8 @@ class Registry:
 
     def _of(self, provider: Provider, model: str | None) -> tuple[Provider, str]:
         first, _, rest = (self.default_model or "").partition("/")
-        model = model or (rest if first == provider.provider_id else None)
+        model = model or (rest if first == provider.provider_id else provider.default_model)
         listed = provider.models
-        if not model and len(listed) == 1:
-            return provider, listed[0]
         if not model or (listed and model not in listed):
             what = f"has no model {model!r}" if model else "needs a model to be named"
             raise InvalidRequest(

@@ -1,4 +1,7 @@
-"""JSON lines (https://github.com/ndjson/ndjson-spec): a push parser. LF or CRLF ends a line; blank lines are nothing."""
+"""JSON lines (https://github.com/ndjson/ndjson-spec): a push parser.
+
+LF or CRLF ends a line; blank lines are nothing.
+"""
 
 from tailrace.schema.errors import ProviderError
 

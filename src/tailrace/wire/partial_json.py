@@ -106,7 +106,10 @@ class _Reader:
             return "first key" if char == "{" else "first value"
         if char == '"':
             end = self._string_end()
-            return self._whole(end + 1) if self._text[end : end + 1] == '"' else self._cut(end, '"')
+            if self._text[end : end + 1] == '"':
+                return self._whole(end + 1)
+            self._safe_to, self._tail = end, '"'
+            return None
         number = _NUMBER.match(self._text, self._at)
         return self._whole(number.end()) if number else self._word()
 
@@ -116,11 +119,9 @@ class _Reader:
             if begun == word:
                 return self._whole(self._at + len(word))
             if word.startswith(begun):  # the text ends within it
-                return self._cut(self._at, word)
+                self._safe_to, self._tail = self._at, word
+                break
         return None
-
-    def _cut(self, end: int, tail: str) -> None:
-        self._safe_to, self._tail = end, tail
 
     def _string_end(self) -> int:
         string = _STRING.match(self._text, self._at)

@@ -8,13 +8,13 @@ Two things are added or taken away because the API refuses the request otherwise
 assistant's text is followed by CONTINUE, and a request goes without thinking where a call is forced, or where the tool
 loop it is in began without signed thinking (after a change of model).
 
-A provider's own blocks go back as they came where their type is one of this wire's server tools. They carry no
+A provider's own blocks go back as they came where their type is one that this wire takes. They carry no
 provider, so that history has left out those of other providers (`runs.history`); the type tells the wire.
 """
 
 import re
 from base64 import b64decode
-from itertools import groupby
+from itertools import groupby, takewhile
 from operator import itemgetter
 from typing import Any
 
@@ -23,6 +23,7 @@ from tailrace.adapters.base import Quirks
 from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     arguments_of,
+    caller_of,
     fit_id,
     is_text,
     look_up,
@@ -56,10 +57,10 @@ CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 THINKING = frozenset({"thinking", "redacted_thinking"})
 
 SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
-# Blocks of the provider's own tools, which it wants back in the assistant's turn.
+# The provider's own blocks, which it wants back in the assistant's turn.
 SERVER_BLOCKS = SERVER_CALLS | frozenset({
-    "bash_code_execution_tool_result", "code_execution_tool_result", "mcp_tool_result",
-    "text_editor_code_execution_tool_result", "tool_search_tool_result", "web_fetch_tool_result",
+    "advisor_tool_result", "bash_code_execution_tool_result", "code_execution_tool_result", "compaction", "fallback",
+    "mcp_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result", "web_fetch_tool_result",
     "web_search_tool_result",
 })  # fmt: skip
 
@@ -166,11 +167,9 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
     """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
-    lines = [request.generation.instructions or ""]
-    items = list(request.items)
-    while items and isinstance(items[0], MessageItem) and items[0].origin == "system":
-        lines.append(items.pop(0).content)  # type: ignore[union-attr]  # a MessageItem, as was just asked
-    return "\n\n".join(line for line in lines if line.strip()), items
+    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
+    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
 
 
 def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, Any]]:
@@ -206,7 +205,7 @@ def _said(item: OutputItem, request: ModelRequest) -> tuple[str, list[Block]]:
         case ReasoningItem():
             return "assistant", _thought(item, request)
         case FunctionCallItem():
-            return "assistant", [_tool_use(item)]
+            return "assistant", [{**_tool_use(item), **caller_of(item, request)}]
         case FunctionCallOutputItem():
             return "user", _tool_result(item)
         case ProviderItem(provider_type=kind, data=data) if kind in SERVER_BLOCKS and isinstance(data, dict):

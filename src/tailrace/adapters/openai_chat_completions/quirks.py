@@ -4,7 +4,7 @@
 - `stream_options`: may a stream be asked for its usage? (Where not, it comes unasked.)
 - `reasoning`: "effort" (the field `reasoning_effort`) or "object" (`reasoning: {effort | max_tokens}`).
 - `reasoning_off`: fields that mean an effort of `none`; empty where the word itself does.
-- `replay_reasoning`: must a turn with calls bring its reasoning back as `reasoning_content`?
+- `replay_reasoning`: must the assistant's turns bring their reasoning back as `reasoning_content`?
 - `tool_choice`: does the host heed it?
 - `call_id_length`: letters and digits that a call's id must have; 0 for any id.
 """
@@ -23,4 +23,4 @@ DEFAULTS: Quirks = {
 }
 
 # OpenAI's own reasoning models, reached over this wire.
-MODELS: Rows = ((r"^(o\d|gpt-5)", {"max_tokens_field": "max_completion_tokens"}),)
+MODELS: Rows = ((r"^(o\d|gpt-[5-9])", {"max_tokens_field": "max_completion_tokens"}),)

@@ -1,8 +1,9 @@
 """The canonical request in the words of chat completions: `POST {base_url}/chat/completions`.
 
 What the assistant says between two others is one message: its text, then its calls. Reasoning has no place on this
-wire, save where a quirk says that a turn with calls must bring it back. Images in a tool's answer follow in a user's
-message, because the tool role takes text only. A provider's own items have no words here.
+wire, save `reasoning_details` that a host sent, and the text where a quirk says that it must be brought back. Images in
+a tool's answer follow in a user's message, because the tool role takes text only. A provider's own items have no words
+here.
 """
 
 import re
@@ -20,6 +21,7 @@ from tailrace.adapters.canonical import (
     is_text,
     look_up,
     parts_of,
+    returned,
     text_of,
     tool_choice_of,
 )
@@ -119,7 +121,7 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
     for speaker, group in groupby(spoken, key=_speaker):
         items = list(group)
         if speaker == "assistant":
-            messages += _assistant(items, row)
+            messages += _assistant(items, request, row)
         elif speaker == "tool":
             messages += _answers([item for item in items if isinstance(item, FunctionCallOutputItem)], row)
         else:
@@ -140,7 +142,7 @@ def _speaker(item: OutputItem) -> str | None:
             return None
 
 
-def _assistant(items: Sequence[OutputItem], row: Quirks) -> list[Message]:
+def _assistant(items: Sequence[OutputItem], request: ModelRequest, row: Quirks) -> list[Message]:
     text = "\n\n".join(item.content for item in items if isinstance(item, MessageItem) and item.content.strip())
     calls = [_call(item, row) for item in items if isinstance(item, FunctionCallItem)]
     if not (text or calls):
@@ -148,11 +150,18 @@ def _assistant(items: Sequence[OutputItem], row: Quirks) -> list[Message]:
     message: Message = {"role": "assistant", "content": text}
     if calls:
         message["tool_calls"] = calls
-    if calls and row["replay_reasoning"]:
-        # Another provider's reasoning is recognised by what it left to be sent back, and does not go here.
-        thoughts = [item.content for item in items if isinstance(item, ReasoningItem) and item.opaque is None]
-        message["reasoning_content"] = "".join(thoughts)
-    return [message]
+    return [{**message, **_thoughts([item for item in items if isinstance(item, ReasoningItem)], request, row)}]
+
+
+def _thoughts(items: Sequence[ReasoningItem], request: ModelRequest, row: Quirks) -> dict[str, Any]:
+    """The details that this model left to be sent back; and the text, where the host wants it, but not another's."""
+    returns = [(item, returned(item.opaque, "reasoning_details", request)) for item in items]
+    details = [detail for _, data in returns if data is not None for detail in codec.decode(data, list[Any])]
+    said: dict[str, Any] = {"reasoning_details": details} if details else {}
+    if row["replay_reasoning"]:
+        own = (item.content for item, data in returns if item.opaque is None or data is not None)
+        said["reasoning_content"] = "".join(own)
+    return said
 
 
 def _call(item: FunctionCallItem, row: Quirks) -> dict[str, Any]:

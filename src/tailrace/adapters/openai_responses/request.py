@@ -9,7 +9,7 @@ that history has left out those of other providers (`runs.history`); the type te
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tailrace.adapters.base import Quirks
@@ -17,6 +17,7 @@ from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     answer,
     bearer,
+    caller_of,
     fit_id,
     is_text,
     look_up,
@@ -52,8 +53,8 @@ CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 # Output items that the API also takes as input (openai SDK, ResponseInputItemParam).
 INPUT_ITEMS = frozenset({
     "apply_patch_call", "code_interpreter_call", "compaction", "computer_call", "file_search_call",
-    "image_generation_call", "local_shell_call", "mcp_approval_request", "mcp_call", "mcp_list_tools", "shell_call",
-    "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
+    "image_generation_call", "local_shell_call", "mcp_approval_request", "mcp_call", "mcp_list_tools", "program",
+    "program_output", "shell_call", "shell_call_output", "tool_search_call", "tool_search_output", "web_search_call",
 })  # fmt: skip
 
 
@@ -114,22 +115,21 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _input(request: ModelRequest) -> list[dict[str, Any]]:
-    custom = {item.call_id for item in request.items if isinstance(item, FunctionCallItem) and item.kind == "custom"}
-    said = (_item(item, request, custom) for item in request.items)
+    calls = {item.call_id: item for item in request.items if isinstance(item, FunctionCallItem)}
+    said = (_item(item, request, calls) for item in request.items)
     return [item for item in said if item is not None]
 
 
-def _item(item: OutputItem, request: ModelRequest, custom: set[str]) -> dict[str, Any] | None:
+def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionCallItem]) -> dict[str, Any] | None:
     match item:
         case MessageItem():
             return _message(item)
         case ReasoningItem():
             return _reasoning_item(item, request)
         case FunctionCallItem():
-            return _call(item)
+            return _call(item, request)
         case FunctionCallOutputItem():
-            kind = "custom_tool_call_output" if item.call_id in custom else "function_call_output"
-            return {"type": kind, "call_id": _call_id(item.call_id), "output": _output(item)}
+            return _output(item, calls.get(item.call_id), request)
         case ProviderItem(provider_type=kind, data=data) if kind in INPUT_ITEMS and isinstance(data, dict):
             return data
         case _:
@@ -188,14 +188,15 @@ def _reasoning_item(item: ReasoningItem, request: ModelRequest) -> dict[str, Any
     data = returned(item.opaque, "encrypted_content", request)
     if data is None:
         return None
-    texts = item.summary_parts or ([item.content] if item.content else [])
-    summary = [{"type": "summary_text", "text": text} for text in texts]
+    summary = [{"type": "summary_text", "text": text} for text in item.summary_parts or ()]
+    own_text = item.content if not summary else ""  # beside a summary, `content` repeats it
+    content = {"content": [{"type": "reasoning_text", "text": own_text}]} if own_text else {}
     own_id = item.correlation_id or item.id  # the provider's, also where the run knows the item by another
-    return {"type": "reasoning", "id": own_id, "summary": summary, "encrypted_content": data}
+    return {"type": "reasoning", "id": own_id, "summary": summary, **content, "encrypted_content": data}
 
 
-def _call(item: FunctionCallItem) -> dict[str, Any]:
-    said = {"call_id": _call_id(item.call_id), "name": item.name}
+def _call(item: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:
+    said = {"call_id": _call_id(item.call_id), "name": item.name, **caller_of(item, request)}
     if item.kind == "custom":
         return {"type": "custom_tool_call", **said, "input": item.arguments}
     namespace = {"namespace": item.namespace} if item.namespace else {}
@@ -206,6 +207,12 @@ def _call_id(call_id: str) -> str:
     return fit_id(call_id, CALL_ID, 40)
 
 
-def _output(item: FunctionCallOutputItem) -> str | list[dict[str, Any]]:
+def _output(item: FunctionCallOutputItem, call: FunctionCallItem | None, request: ModelRequest) -> dict[str, Any]:
+    """The output, in the kind and with the caller of its call."""
     parts = answer(item)
-    return text_of(parts) if all(map(is_text, parts)) else [_input_part(part) for part in parts]
+    return {
+        "type": "custom_tool_call_output" if call and call.kind == "custom" else "function_call_output",
+        "call_id": _call_id(item.call_id),
+        "output": text_of(parts) if all(map(is_text, parts)) else [_input_part(part) for part in parts],
+        **(caller_of(call, request) if call else {}),
+    }

@@ -1,0 +1,231 @@
+"""What is measured. Each scenario takes the bench's processes and answers with its figures."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+
+from bench.client import EVENT, BenchError, Connection, asked, ignore, stream_run, stream_wire, submit
+from bench.processes import Process, helper, tailrace
+from bench.report import Figure
+
+GATHER = {"TAILRACE_LOG__GATHER_MS": "2"}
+SETTLE_S = 0.5  # what is done behind a run's end (archive, projection) is part of its cost
+Drive = Callable[[int, int, int, list[int]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Bench:
+    """What every scenario needs: the folder for data, the upstream, how long to measure, where to tell of progress."""
+
+    folder: Path
+    upstream: Process
+    rounds: int
+    say: Callable[[str], None]
+
+
+class Load(NamedTuple):
+    """`streams` at a time, of `events` each, `interval_ms` apart."""
+
+    streams: int
+    events: int
+    interval_ms: int
+
+    @property
+    def total(self) -> int:
+        """How many events that makes."""
+        return self.streams * self.events
+
+
+@dataclass(slots=True)
+class System:
+    """Something that stands between the upstream and the client, and what a round of load cost it, round by round."""
+
+    name: str
+    process: Process
+    drive: Drive
+    cpu_us: list[float] = field(default_factory=list)
+    per_s: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+
+    async def round(self, load: Load) -> None:
+        """Put the load on it once and note what it cost."""
+        latencies: list[int] = []
+        gap = load.interval_ms / 1000 / load.streams  # so that the streams' events do not all come at once
+
+        async def one(number: int) -> None:
+            await asyncio.sleep(number * gap)
+            await self.drive(self.process.port, load.events, load.interval_ms, latencies)
+
+        cpu = self.process.cpu_s()
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for number in range(load.streams):
+                group.create_task(one(number))
+        took = time.monotonic() - began
+        await asyncio.sleep(SETTLE_S)
+        self.cpu_us.append((self.process.cpu_s() - cpu) / load.total * 1e6)
+        self.per_s.append(load.total / took)
+        cuts = quantiles(latencies, n=100)
+        self.p50_ms.append(cuts[49] / 1e6)
+        self.p99_ms.append(cuts[98] / 1e6)
+
+
+async def _systems(bench: Bench, stack: AsyncExitStack) -> list[System]:
+    up = bench.upstream
+    bare = await stack.enter_async_context(helper("bench.passthrough", f"http://127.0.0.1:{up.port}"))
+    plain = await stack.enter_async_context(tailrace(up, bench.folder, "tailrace", {}))
+    gathering = await stack.enter_async_context(tailrace(up, bench.folder, "gathering", GATHER))
+    return [
+        System("direct", up, stream_wire),
+        System("passthrough", bare, stream_wire),
+        System("tailrace", plain, stream_run),
+        System("tailrace, gathering", gathering, stream_run),
+    ]
+
+
+async def _measure(bench: Bench, name: str, load: Load, rounds: int) -> list[System]:
+    """All systems under this load, in turn, after a round that warms them up and is forgotten."""
+    async with AsyncExitStack() as stack:
+        systems = await _systems(bench, stack)
+        for system in systems:
+            await System(system.name, system.process, system.drive).round(load)
+        for number in range(rounds):
+            for system in systems:
+                await system.round(load)
+                bench.say(
+                    f"{name} {number + 1}/{rounds} {system.name}: {system.cpu_us[-1]:.0f} µs CPU per event, "
+                    f"{system.per_s[-1]:,.0f} events/s, p50 {system.p50_ms[-1]:.2f} ms, p99 {system.p99_ms[-1]:.2f} ms"
+                )
+        return systems
+
+
+async def paced(bench: Bench) -> list[Figure]:
+    """50 streams of 60 events, 20 ms apart: CPU per event and added latency."""
+    name = "paced"
+    direct, bare, plain, gathering = await _measure(bench, name, Load(50, 60, 20), bench.rounds)
+    figures = []
+    for system, goals in ((plain, (2.2, 0.6, 5.0)), (gathering, (1.8, None, None))):
+        label = "" if system is plain else " (gathering 2 ms)"
+        cpu, p50, p99 = goals
+        figures += [
+            Figure(name, f"CPU per event{label}", "µs", median(system.cpu_us), median(bare.cpu_us), cpu, of_ratio=True),
+            Figure(name, f"added latency p50{label}", "ms", *_added(system, bare, direct, "p50_ms"), p50),
+            Figure(name, f"added latency p99{label}", "ms", *_added(system, bare, direct, "p99_ms"), p99),
+        ]
+    return figures
+
+
+def _added(system: System, bare: System, direct: System, which: str) -> tuple[float, float]:
+    """Latency beyond the direct way's median, of the system and of the passthrough."""
+    base = median(direct.p50_ms)
+    return median(getattr(system, which)) - base, median(getattr(bare, which)) - base
+
+
+async def burst(bench: Bench) -> list[Figure]:
+    """20 streams of 200 events as fast as they go: events per second, from the first request to the last event."""
+    _, bare, plain, gathering = await _measure(
+        bench, "burst", Load(20, 200, 0), 3 * bench.rounds
+    )  # short ones, so more of them
+    return [
+        Figure("burst", "events/s", "1/s", median(plain.per_s), median(bare.per_s), 30_000, at_least=True),
+        Figure("burst", "events/s (gathering 2 ms)", "1/s", median(gathering.per_s), median(bare.per_s)),
+        Figure("burst", "CPU per event", "µs", median(plain.cpu_us), median(bare.cpu_us)),
+    ]
+
+
+class _First:
+    """Notes when a stream's first event comes, and which it is."""
+
+    def __init__(self) -> None:
+        self._seen = b"\n"
+        self.came: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, data: bytes) -> None:
+        if self.came.done():
+            return
+        self._seen += data
+        _, found, rest = self._seen.partition(EVENT)
+        number, ended, _ = rest.partition(b"\n")
+        if found and ended:
+            self.came.set_result(int(number))
+
+
+async def _time_to_first(port: int, path: str, after: int) -> float:
+    """Milliseconds from the connect to the first event behind `after`."""
+    first = _First()
+    began = time.monotonic()
+    connection = await Connection.open(port)
+    ended = connection.begin("GET", f"{path}?after={after}", None, first)
+    seq = await asyncio.wait_for(first.came, 30)
+    took = (time.monotonic() - began) * 1000
+    ended.cancel()
+    connection.close()
+    if seq != after + 1:
+        raise BenchError(f"asked for what is behind {after}, got {seq} first")
+    return took
+
+
+async def resume(bench: Bench) -> list[Figure]:
+    """A run of 10,000 events resumed from random cursors: from the log, and from the archive when the log is gone."""
+    figures = []
+    for where, settings in (("log", {}), ("archive", {"TAILRACE_LOG__KEEP_S": "0"})):
+        async with tailrace(bench.upstream, bench.folder, f"resume-{where}", settings) as server:
+            connection = await Connection.open(server.port)
+            path = await submit(connection, asked(10_000, 0))
+            await connection.request("GET", path, None, ignore)
+            connection.close()
+            await asyncio.sleep(2.0)  # until the run is archived and, where so set, its log is gone
+            dice = random.Random(4010)
+            times = [await _time_to_first(server.port, path, dice.randrange(10_000)) for _ in range(10 * bench.rounds)]
+            bench.say(f"resume from the {where}: median {median(times):.1f} ms, at most {max(times):.1f} ms")
+            figures += [
+                Figure("resume", f"first event, from the {where}, median", "ms", median(times), goal=30),
+                Figure("resume", f"first event, from the {where}, slowest", "ms", max(times), goal=30),
+            ]
+    return figures
+
+
+async def idle(bench: Bench) -> list[Figure]:
+    """An idle server's memory, and what each of 1,000 readers of one silent run adds to it."""
+    readers = 1_000
+    async with tailrace(bench.upstream, bench.folder, "idle", {}) as server:
+        await asyncio.sleep(2.0)
+        empty = server.rss()
+        bench.say(f"idle server: {empty / 1e6:.1f} MB")
+        control = await Connection.open(server.port)
+        path = await submit(control, asked(5, 1, hold=True))
+        await _read(server.port, path)
+        before = server.rss()
+        for done in range(0, readers, 50):
+            await asyncio.gather(*(_read(server.port, path) for _ in range(50)))
+            if not (done + 50) % 250:
+                bench.say(f"{done + 50} idle readers: {server.rss() / 1e6:.1f} MB")
+        await asyncio.sleep(1.0)
+        each = (server.rss() - before) / readers
+    return [
+        Figure("idle", "server's memory", "MB", empty / 1e6, goal=90),
+        Figure("idle", "memory per idle reader", "KB", each / 1e3, goal=30),
+    ]
+
+
+async def _read(port: int, path: str) -> None:
+    """Begin to read a run and stay; the end of the server ends it."""
+    first = _First()
+    connection = await Connection.open(port)
+    connection.begin("GET", path, None, first).add_done_callback(lambda ended: ended.exception())
+    await asyncio.wait_for(first.came, 30)
+
+
+SCENARIOS: dict[str, Callable[[Bench], Awaitable[Sequence[Figure]]]] = {
+    "paced": paced,
+    "burst": burst,
+    "resume": resume,
+    "idle": idle,
+}

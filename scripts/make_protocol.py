@@ -1,0 +1,117 @@
+"""Writes the tables of docs/protocol.md from the schema and the grammar: `python scripts/make_protocol.py`.
+
+What stands between `<!-- table: NAME -->` and `<!-- end -->` is replaced; the rest is written by hand. A test fails
+while the file is not what this makes of it.
+"""
+
+import re
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from tailrace.dialects.upserts.encode import GRADIENT
+from tailrace.fold.grammar import RULES, Rule
+from tailrace.schema.errors import CODES
+from tailrace.schema.events import Event, Payload
+from tailrace.schema.items import OutputItem, Part
+from tailrace.schema.response import Response, Step, Usage
+
+PROTOCOL = Path(__file__).parent.parent / "docs" / "protocol.md"
+_PLACE = re.compile(r"(<!-- table: (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def type_text(kind: Any) -> str:
+    """A type as the tables write it."""
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(kind))
+    if isinstance(kind, UnionType) or (get_origin(kind) is not None and kind not in (OutputItem, Part)):
+        arguments = [argument for argument in get_args(kind) if argument is not type(None)]
+        if set(arguments) == set(get_args(OutputItem)):
+            return "an item"
+        if set(arguments) == set(get_args(Part)):
+            return "a part"
+        if get_origin(kind) is list:
+            return f"list of {type_text(arguments[0])}"
+        if get_origin(kind) is dict:
+            return "object"
+        return " or ".join(dict.fromkeys(type_text(argument) for argument in arguments))
+    return {str: "string", int: "integer", float: "number", bool: "boolean", Any: "any JSON"}.get(
+        kind, getattr(kind, "__name__", str(kind))
+    )
+
+
+def fields_text(kind: type[msgspec.Struct]) -> str:
+    """A struct's fields, each with its type; `?` marks one that may be absent."""
+    return " · ".join(
+        f"`{info.encode_name}{'' if info.required or _always_written(info) else '?'}` {type_text(info.type)}"
+        for info in msgspec.structs.fields(kind)
+    )
+
+
+def _always_written(info: msgspec.structs.FieldInfo) -> bool:
+    return info.default_factory is not msgspec.NODEFAULT or isinstance(info.default, bool)
+
+
+def _structs(kinds: Any) -> str:
+    rows = [f"| `{kind.__struct_config__.tag}` | {_about(kind)} | {fields_text(kind)} |" for kind in get_args(kinds)]
+    return "\n".join(["| type | what it says | fields |", "|---|---|---|", *rows])
+
+
+def _about(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _plain(*kinds: type[msgspec.Struct]) -> str:
+    rows = [f"| {kind.__name__} | {_about(kind)} | {fields_text(kind)} |" for kind in kinds]
+    return "\n".join(["| value | what it is | fields |", "|---|---|---|", *rows])
+
+
+def _grammar() -> str:
+    rows = [f"| `{name}` | {_needs(rule)} | {_then(rule)} |" for name, rule in RULES.items()]
+    return "\n".join(["| event | legal when | afterwards |", "|---|---|---|", *rows])
+
+
+def _needs(rule: Rule) -> str:
+    needs = [f"the run is {rule.run}"]
+    if rule.item is not None:
+        needs.append(f"its item is {' or '.join(rule.item)}")
+    if rule.step is not None:
+        needs.append("a step is open" if rule.step else "no step is open")
+    if rule.settled:
+        needs.append("no item is open")
+    return ", ".join(needs)
+
+
+def _then(rule: Rule) -> str:
+    changes = [] if rule.item_to is None else [f"its item is {rule.item_to}"]
+    if rule.run != rule.run_to:
+        changes.append(f"the run is {rule.run_to}")
+    return ", ".join(changes) or "–"  # noqa: RUF001  # a dash, for people
+
+
+def _codes() -> str:
+    rows = [f"| `{code}` | {'yes' if retryable else 'no'} |" for code, retryable in CODES.items()]
+    return "\n".join(["| code | worth another try |", "|---|---|", *rows])
+
+
+TABLES = {
+    "items": lambda: _structs(OutputItem),
+    "parts": lambda: _structs(Part),
+    "response": lambda: _plain(Response, Step, Usage),
+    "envelope": lambda: _plain(Event),
+    "events": lambda: _structs(Payload),
+    "grammar": _grammar,
+    "codes": _codes,
+    "gradient": lambda: ", ".join(map(str, GRADIENT)) + ", and so on by the last.",
+}
+
+
+def made(text: str) -> str:
+    """`text` with its tables as they should be."""
+    return _PLACE.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}\n{match[3]}", text)
+
+
+if __name__ == "__main__":
+    PROTOCOL.write_text(made(PROTOCOL.read_text(encoding="utf-8")), encoding="utf-8")

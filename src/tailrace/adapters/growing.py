@@ -1,0 +1,230 @@
+"""Messages, reasoning and calls as deltas build them up, and what they are once whole: the same on every wire."""
+
+from collections.abc import Sequence
+
+from tailrace.adapters.collect import OpenItem
+from tailrace.adapters.reading import Json, as_text, is_json
+from tailrace.schema.items import (
+    FunctionCallItem,
+    ImagePart,
+    MessageItem,
+    Opaque,
+    Part,
+    ReasoningItem,
+    RefusalPart,
+    TextPart,
+)
+
+BLANK_LINE = "\n\n"
+
+
+class GrowingMessage:
+    """A message, part by part. A part is named by any key of the wire's; parts stand in the order in which they came.
+
+    A delta names its part from the second one on: the usual message has one, and its deltas stay short.
+    """
+
+    def __init__(self, item: OpenItem) -> None:
+        self.item = item
+        self._places: dict[int | str, int] = {}
+        self._annotations: dict[int, list[Json]] = {}
+        self._logprobs: dict[int, list[object]] = {}
+        self._images: dict[int, str] = {}
+        self._refusals: set[int] = set()
+
+    def text(self, key: int | str, text: str) -> None:
+        """Visible text."""
+        self.item.grow(text, None, self._place(key) or None)
+
+    def refusal(self, key: int | str, text: str) -> None:
+        """The model's refusal: a part of its own."""
+        place = self._place(key)
+        self._refusals.add(place)
+        self.item.grow(text, "refusal", place or None)
+
+    def annotation(self, key: int | str, annotation: Json) -> None:
+        """A citation or the like, whole."""
+        place = self._place(key)
+        self._annotations.setdefault(place, []).append(annotation)
+        self.item.grow(as_text(annotation), "annotation", place or None)
+
+    def logprobs(self, key: int | str, logprobs: list[object]) -> None:
+        """Token probabilities of the text that comes with them."""
+        place = self._place(key)
+        self._logprobs.setdefault(place, []).extend(logprobs)
+        self.item.grow(as_text(logprobs), "logprobs", place or None)
+
+    def image(self, key: int | str, url: str) -> None:
+        """A picture that the model made, whole."""
+        place = self._place(key)
+        self._images[place] = url
+        self.item.grow(url, "image", place or None)
+
+    def sent(self, key: int | str) -> str:
+        """A part's text so far."""
+        place = self._place(key)
+        return self.item.sent("refusal" if place in self._refusals else None, place or None)
+
+    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
+        """The message is whole: of these parts, or of what the deltas add up to."""
+        if parts is None:
+            parts = [self._part(place) for place in range(len(self._places))]
+        else:
+            self._catch_up(parts)
+        self.item.done(
+            MessageItem(
+                id=self.item.id,
+                content="".join(_visible(part) for part in parts),
+                parts=None if _is_plain(parts) else parts,
+                phase=phase,
+                correlation_id=self.item.correlation_id,
+            )
+        )
+
+    def _place(self, key: int | str) -> int:
+        return self._places.setdefault(key, len(self._places))
+
+    def _part(self, place: int) -> Part:
+        if place in self._images:
+            return ImagePart(url=self._images[place])
+        if place in self._refusals:
+            return RefusalPart(refusal=self.item.sent("refusal", place or None))
+        return TextPart(
+            text=self.item.sent(None, place or None),
+            annotations=self._annotations.get(place),
+            logprobs=self._logprobs.get(place),
+        )
+
+    def _catch_up(self, parts: list[Part]) -> None:
+        for place, part in enumerate(parts):
+            name = place or None
+            if isinstance(part, RefusalPart):
+                self.item.catch_up(part.refusal, "refusal", name)
+            elif isinstance(part, TextPart):
+                self.item.catch_up(part.text, None, name)
+                for annotation in (part.annotations or [])[len(self._annotations.get(place, ())) :]:
+                    self.item.grow(as_text(annotation), "annotation", name)
+                if part.logprobs and place not in self._logprobs:
+                    self.item.grow(as_text(part.logprobs), "logprobs", name)
+
+
+def _visible(part: Part) -> str:
+    if isinstance(part, TextPart):
+        return part.text
+    return part.refusal if isinstance(part, RefusalPart) else ""
+
+
+def _is_plain(parts: list[Part]) -> bool:
+    """Can plain text say it all?"""
+    if not parts:
+        return True
+    first = parts[0]
+    return len(parts) == 1 and isinstance(first, TextPart) and not first.annotations and not first.logprobs
+
+
+class GrowingReasoning:
+    """Reasoning: the model's own text, or a summary in parts, or both; then the summary is what is shown.
+
+    Both grow the main text, so that it folds to the final one: a blank line, in a delta of its own, stands between
+    parts. A summary's deltas name their part. Own text that comes beside a summary has the channel `reasoning_text`.
+    """
+
+    def __init__(self, item: OpenItem) -> None:
+        self.item = item
+        self._summaries: dict[int | str, list[str]] = {}
+        self._places: dict[int | str, int] = {}
+        self._own: dict[int | str, list[str]] = {}
+
+    def summary(self, key: int | str, text: str) -> None:
+        """A piece of the summary part `key`."""
+        if text:
+            place = self._places.setdefault(key, len(self._places))
+            self._grow(self._summaries, key, text, None, place)
+
+    def text(self, key: int | str, text: str) -> None:
+        """A piece of the model's own reasoning."""
+        if text:
+            self._grow(self._own, key, text, "reasoning_text" if self._summaries else None, None)
+
+    def sent(self, key: int | str, *, of_summary: bool) -> str:
+        """A part's text so far."""
+        return "".join((self._summaries if of_summary else self._own).get(key, ()))
+
+    def done(self, summaries: Sequence[str] = (), texts: Sequence[str] = (), opaque: Opaque | None = None) -> None:
+        """The reasoning is whole: these parts; where there are none, what the deltas add up to."""
+        self._catch_up(summaries, texts)
+        summaries = summaries or _joined(self._summaries)
+        shown = summaries or texts or _joined(self._own)
+        self.item.done(
+            ReasoningItem(
+                id=self.item.id,
+                content=BLANK_LINE.join(shown),
+                summary_parts=list(summaries) or None,
+                opaque=opaque,
+                correlation_id=self.item.correlation_id,
+            )
+        )
+
+    def _grow(
+        self, parts: dict[int | str, list[str]], key: int | str, text: str, channel: str | None, place: int | None
+    ) -> None:
+        if key not in parts:
+            if parts:
+                self.item.grow(BLANK_LINE, channel)
+            parts[key] = []
+        parts[key].append(text)
+        self.item.grow(text, channel, place)
+
+    def _catch_up(self, summaries: Sequence[str], texts: Sequence[str]) -> None:
+        keys = list(self._summaries)
+        for place, text in enumerate(summaries):
+            if place >= len(keys):
+                self.summary(f"more {place}", text)
+            elif place == len(keys) - 1:  # what stands behind the end of an earlier part cannot be sent any more
+                sent = self.sent(keys[place], of_summary=True)
+                self.summary(keys[place], text[len(sent) :] if text.startswith(sent) else "")
+        if not self._own:
+            for place, text in enumerate(texts):
+                self.text(place, text)
+
+
+def _joined(parts: dict[int | str, list[str]]) -> list[str]:
+    return ["".join(pieces) for pieces in parts.values()]
+
+
+class GrowingCall:
+    """A function call. `name` and `call_id` may come late; what is known last holds."""
+
+    def __init__(self, item: OpenItem, *, name: str = "", call_id: str = "", is_custom: bool = False) -> None:
+        self.item = item
+        self.name = name
+        self.call_id = call_id
+        self.is_custom = is_custom
+
+    def arguments(self, text: str) -> None:
+        """A piece of the arguments' JSON text, or of a custom tool's free text."""
+        self.item.grow(text)
+
+    @property
+    def is_whole(self) -> bool:
+        """Do the arguments so far make a whole JSON text? Free text may end anywhere."""
+        return bool(self.name) and (self.is_custom or is_json(self.item.sent()))
+
+    def done(self, arguments: str = "", *, namespace: str | None = None, opaque: Opaque | None = None) -> None:
+        """The call is whole, with these arguments or with what the deltas add up to; none at all is `{}` (C16)."""
+        text = arguments or self.item.sent()
+        if not text.strip() and not self.is_custom:
+            text = "{}"
+        self.item.catch_up(text)
+        self.item.done(
+            FunctionCallItem(
+                id=self.item.id,
+                name=self.name,
+                arguments=text,
+                call_id=self.call_id or self.item.id,
+                kind="custom" if self.is_custom else None,
+                namespace=namespace,
+                opaque=opaque,
+                correlation_id=self.item.correlation_id,
+            )
+        )

@@ -1,0 +1,58 @@
+"""The load kit measures what it says: its client loses nothing, and its upstream speaks the wire."""
+
+import time
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.client import Arrivals, _Body, stream_wire
+from bench.processes import helper
+from bench.upstream import chunk, closing, opening
+from tailrace.schema import codec
+
+BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=5)
+
+
+@given(bodies=BODIES, cuts=st.lists(st.integers(0, 300)))
+def test_a_chunked_body_is_read_alike_however_it_is_split(bodies, cuts):
+    """Reads may end anywhere, also inside a chunk's size or its line end."""
+    sent = b"".join(chunk(body) for body in bodies) + b"0\r\n\r\n"
+    reader = _Body(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked")
+    edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+    read = b"".join(reader.feed(sent[start:end]) for start, end in pairwise(edges))
+    assert read == b"".join(bodies)
+    assert reader.done
+
+
+def test_arrivals_count_each_delta_once_however_it_is_split():
+    """A stamp cut in two by a read counts once, in the wire's form and in the native one."""
+    latencies: list[int] = []
+    arrivals = Arrivals(latencies)
+    stamp = time.monotonic_ns()
+    stream = b'data: {"delta":"t%d "}\n\ndata: {"delta_content":"t%d "}\n\n' % (stamp, stamp)
+    for at in range(len(stream)):
+        arrivals(stream[at : at + 1])
+    assert arrivals.count == len(latencies) == 2
+    assert all(0 <= latency < 10**10 for latency in latencies)
+
+
+def test_the_frames_around_the_deltas_are_whole_events():
+    """Each frame's `event` is its data's `type`."""
+    for frame in (opening() + closing(5, "t1 ")).decode().strip().split("\n\n"):
+        event, data = frame.split("\n")
+        assert event == f"event: {codec.decode_any(data.removeprefix('data: '))['type']}"
+
+
+async def test_the_passthrough_passes_every_event_on():
+    """The yardstick's client gets all the events that the upstream sent."""
+    latencies: list[int] = []
+    async with (
+        helper("bench.upstream") as upstream,
+        helper("bench.passthrough", f"http://127.0.0.1:{upstream.port}") as bare,
+    ):
+        await stream_wire(bare.port, 200, 0, latencies)
+        await stream_wire(bare.port, 3, 1, latencies)
+        assert bare.cpu_s() > 0
+        assert bare.rss() > 0
+    assert len(latencies) == 203

@@ -1,0 +1,57 @@
+"""What a run does next, as a table of states."""
+
+import pytest
+
+from tailrace.fold.reducer import Reducer
+from tailrace.runs.step import AwaitOutputs, CallModel, Command, Decline, Finish, decide
+from tailrace.schema.events import ItemDone, ItemStart, Payload, StepDone, StepStart
+from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
+from tests.support.events import START
+
+CALL = FunctionCallItem(id="f", name="n", arguments="{}", call_id="c")
+OUTPUT = FunctionCallOutputItem(id="o", call_id="c", output="1", success=True)
+CALLED: list[Payload] = [
+    ItemStart(item_id="f", item_type="function_call", name="n", call_id="c"),
+    ItemDone(item_id="f", final_item=CALL),
+]
+ANSWERED: list[Payload] = [
+    ItemStart(item_id="o", item_type="function_call_output", call_id="c"),
+    ItemDone(item_id="o", final_item=OUTPUT),
+]
+
+
+def step(number: int, reason: str, *between: Payload) -> list[Payload]:
+    start = StepStart(step=number, provider_id="p", model_id="m")
+    return [start, *between, StepDone(step=number, provider_id="p", model_id="m", finish_reason=reason)]
+
+
+@pytest.mark.parametrize(
+    ("payloads", "command"),
+    [
+        ([], CallModel(1)),
+        (step(1, "stop"), Finish("stop")),
+        (step(1, "refusal"), Finish("refusal")),
+        (step(1, "content_filter"), Finish("content_filter")),
+        (step(1, "pause"), CallModel(2)),
+        (step(1, "tool_calls", *CALLED), AwaitOutputs((CALL,))),
+        ([*step(1, "tool_calls", *CALLED), *ANSWERED], CallModel(2)),
+        ([*step(1, "tool_calls", *CALLED), *ANSWERED, *step(2, "pause")], Finish("limit")),
+        ([*step(1, "length", *CALLED), *ANSWERED], Finish("length")),
+    ],
+)
+def test_what_comes_next(payloads: list[Payload], command: Command):
+    """Each state has its one command; at most two model calls are allowed here."""
+    state = Reducer()
+    for seq, payload in enumerate([START, *payloads], 1):
+        state.apply(seq, seq, payload)
+    assert decide(state, max_steps=2) == command
+
+
+def test_c19_a_call_cut_off_by_length_is_answered_before_the_end():
+    """No call dangles: one that will not run is declined."""
+    state = Reducer()
+    for seq, payload in enumerate([START, *step(1, "length", *CALLED)], 1):
+        state.apply(seq, seq, payload)
+    command = decide(state, max_steps=2)
+    assert isinstance(command, Decline)
+    assert command.calls == (CALL,)

@@ -1,0 +1,68 @@
+"""A whole server for tests: real sockets on loopback, real SQLite files, the scripted upstream as its providers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tailrace import app
+from tailrace.api.services import Services
+from tailrace.client.client import Client
+from tailrace.schema import codec
+from tailrace.settings import Settings
+from tailrace.testing.upstream import ScriptedUpstream
+
+WIRES = {"responses": "openai-responses", "messages": "anthropic-messages", "chat": "openai-chat-completions"}
+
+
+def providers(upstream: ScriptedUpstream) -> dict[str, dict[str, Any]]:
+    """The scripted upstream as one provider per wire."""
+    urls = {name: upstream.url.removesuffix("/v1") if name == "messages" else upstream.url for name in WIRES}
+    return {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in WIRES.items()}
+
+
+def settings(data: Path, upstream: ScriptedUpstream, **sections: Mapping[str, Any]) -> Settings:
+    """Settings for a server in `data`; `sections` are merged over the defaults."""
+    table = {
+        "data": str(data),
+        "server": {"port": 0, "shutdown_s": 2.0, **sections.pop("server", {})},
+        "defaults": {"model": "responses/m"},
+        "upstream": {
+            "connect_s": 2.0,
+            "first_event_s": 5.0,
+            "idle_s": 5.0,
+            "retry_total_s": 3.0,
+            **sections.pop("upstream", {}),
+        },
+        "providers": providers(upstream),
+        **sections,
+    }
+    return codec.convert(table, Settings)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, its inside, its client, and the upstream it talks to."""
+
+    url: str
+    services: Services
+    client: Client
+    upstream: ScriptedUpstream
+
+
+@asynccontextmanager
+async def serving(given: Settings, upstream: ScriptedUpstream) -> AsyncIterator[Served]:
+    """Serve in this process on a free port until the end."""
+    async with app.services(given, {}) as services:
+        url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        server = app.http_server(services, url.set_result)
+        task = asyncio.create_task(server.serve())
+        try:
+            async with Client(await url) as client:
+                yield Served(client._url, services, client, upstream)
+        finally:
+            services.readers.stop()
+            server.should_exit = True
+            await task

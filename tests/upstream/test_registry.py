@@ -1,0 +1,165 @@
+"""Which provider and model a name means."""
+
+import pytest
+
+from tailrace.adapters.wires import QUIRKS, WIRES
+from tailrace.schema.errors import InvalidRequest, SettingsError
+from tailrace.upstream.registry import Provider, Registry, key_of, load_builtin, provider_from_table
+from tests.support.items import ask, user
+
+LOCAL = {"wire": "openai-chat-completions", "base_url": "http://127.0.0.1:8000/v1"}
+SECRET = "sk-not-to-be-seen"
+
+
+def registry(aliases=None, default=None, **tables):
+    providers = {name: provider_from_table(name, {**LOCAL, **table}) for name, table in tables.items()}
+    return Registry(providers, aliases or {}, default)
+
+
+def refused(names, model, provider=None):
+    with pytest.raises(InvalidRequest) as raised:
+        names.resolve(model, provider)
+    return raised.value
+
+
+def test_the_built_in_providers_speak_known_wires():
+    """Each names its key's variable, but for the local one, and each can be asked something."""
+    providers = load_builtin()
+    assert {"openai", "anthropic", "openrouter", "groq", "mistral", "deepseek", "ollama"} <= set(providers)
+    assert [name for name, provider in providers.items() if provider.api_key_env is None] == ["ollama"]
+    for provider in providers.values():
+        body = WIRES[provider.wire].build(ask(user("hello"), model="any"), provider.quirks)
+        assert body["model"] == "any"
+
+
+def test_every_wire_has_its_quirks():
+    """The table of quirks that settings may name covers the wires."""
+    assert set(QUIRKS) == set(WIRES)
+    assert all(name == wire.name for name, wire in WIRES.items())
+
+
+def test_a_model_with_its_provider():
+    """The first part names the provider; the rest may hold slashes of its own."""
+    names = registry(local={}, router={})
+    provider, model = names.resolve("router/meta/llama-4", None)
+    assert (provider.provider_id, model) == ("router", "meta/llama-4")
+    provider, model = names.resolve("meta/llama-4", "router")
+    assert (provider.provider_id, model) == ("router", "meta/llama-4")
+
+
+def test_an_alias():
+    """Another name for a model of a provider; with a provider named, the model is that provider's own name."""
+    names = registry({"fast": "local/qwen3"}, local={}, other={})
+    provider, model = names.resolve("fast", None)
+    assert (provider.provider_id, model) == ("local", "qwen3")
+    assert names.resolve("fast", "other")[1] == "fast"
+
+
+def test_a_bare_model_that_exactly_one_provider_has():
+    """By its list, or by the family of the name; two that have it must be told apart."""
+    names = registry(one={"models": ["qwen3", "both"]}, two={"models": ["both"]}, three={"families": ["gpt-*"]})
+    assert names.resolve("qwen3", None)[0].provider_id == "one"
+    assert names.resolve("gpt-9", None)[0].provider_id == "three"
+    error = refused(names, "both")
+    assert error.field == "model_id"
+    assert error.details["candidates"] == ["one/both", "two/both"]
+    unknown = refused(names, "nobody-has-this")
+    assert unknown.field == "model_id"
+    assert "one/nobody-has-this" in unknown.details["candidates"]
+
+
+def test_the_default_model():
+    """Meant where none is named; of a provider alone, its own."""
+    names = registry(default="one/qwen3", one={}, two={"default_model": "own"}, three={})
+    assert names.resolve(None, None)[1] == "qwen3"
+    assert names.resolve(None, "one")[1] == "qwen3"
+    assert names.resolve(None, "two")[1] == "own"
+    assert refused(names, None, "three").field == "model_id"
+    assert refused(registry(one={}), None).field == "model_id"
+
+
+def test_a_provider_that_lists_its_models_has_no_others():
+    """Without a list anything goes through."""
+    names = registry(one={"models": ["qwen3"]}, two={})
+    error = refused(names, "one/other")
+    assert error.field == "model_id"
+    assert error.details["candidates"] == ["qwen3"]
+    assert names.resolve("two/other", None)[1] == "other"
+
+
+def test_an_unknown_provider_is_refused_with_those_there_are():
+    """Under the field that named it."""
+    error = refused(registry(one={}), "qwen3", "nobody")
+    assert error.field == "provider_id"
+    assert error.details["candidates"] == ["one"]
+
+
+def test_only_providers_with_a_key_are_configured():
+    """One that needs none counts; asking for one that lacks it says which variable it lacks."""
+    everything = registry(one={"api_key_env": "ONE_KEY"}, two={"api_key_env": "TWO_KEY"}, free={})
+    names = everything.configured({"ONE_KEY": SECRET, "TWO_KEY": ""})
+    assert sorted(names.providers) == ["free", "one"]
+    error = refused(names, "two/x")
+    assert error.field == "model_id"
+    assert "TWO_KEY" in error.message
+    assert refused(names, "x", "two").field == "provider_id"
+
+
+def test_a_bare_model_counts_only_configured_providers():
+    """The other one that has it cannot be called."""
+    tables = {"one": {"models": ["m"], "api_key_env": "ONE_KEY"}, "two": {"models": ["m"], "api_key_env": "TWO_KEY"}}
+    names = registry(**tables).configured({"TWO_KEY": SECRET})
+    assert names.resolve("m", None)[0].provider_id == "two"
+
+
+def test_no_secret_leaves():
+    """A provider knows its variable's name only, and does not show its headers."""
+    provider = provider_from_table("one", {**LOCAL, "api_key_env": "ONE_KEY", "headers": {"x-key": SECRET}})
+    environ = {"ONE_KEY": SECRET}
+    assert key_of(provider, environ) == SECRET
+    assert key_of(provider, {}) is None
+    names = Registry({"one": provider}, {}, None).configured(environ)
+    shown = f"{provider!r} {provider} {names!r} {vars(names)!r} {refused(names, 'x')} {refused(names, 'x').details}"
+    assert SECRET not in shown
+
+
+def test_a_table_says_only_what_differs_from_the_built_in_one():
+    """A proxy in front of a known provider needs only its address."""
+    provider = provider_from_table("openai", {"base_url": "http://127.0.0.1:9/v1"})
+    assert provider.base_url == "http://127.0.0.1:9/v1"
+    assert provider.api_key_env == "OPENAI_API_KEY"
+    assert isinstance(provider, Provider)
+
+
+@pytest.mark.parametrize(
+    ("table", "place"),
+    [
+        ({"base_ulr": "http://host"}, "[providers.local].base_ulr"),
+        ({"base_url": 7}, "[providers.local].base_url"),
+        ({"base_url": "host:8000"}, "[providers.local].base_url"),
+        ({"base_url": "http://[::1"}, "[providers.local].base_url"),
+        ({"base_url": "http://me:" + SECRET + "@host/v1"}, "[providers.local].base_url"),
+        ({"wire": "smoke-signals"}, "[providers.local].wire"),
+        ({"quirks": {"speed": 9}}, "[providers.local].quirks.speed"),
+        ({"models": ["a", 1]}, "[providers.local].models[1]"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_place(table, place):
+    """The start stops, and the operator knows where to look; what they wrote is not repeated if it may be a secret."""
+    with pytest.raises(SettingsError) as raised:
+        provider_from_table("local", {**LOCAL, **table})
+    assert raised.value.message.startswith(place)
+    assert SECRET not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["", "a/b"])
+def test_a_providers_name_can_stand_before_a_slash(name):
+    """Otherwise no model of it could be named."""
+    with pytest.raises(SettingsError):
+        provider_from_table(name, LOCAL)
+
+
+def test_a_provider_needs_a_wire_and_an_address():
+    """Unless it is a built-in one."""
+    with pytest.raises(SettingsError, match=r"\[providers\.local\]\.wire"):
+        provider_from_table("local", {"base_url": "http://host"})
