@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.cli.serve import configure_logging
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import Served, serving, settings
 
@@ -21,3 +22,9 @@ async def server(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Se
     """A server over `upstream`, with its data in a directory of its own."""
     async with serving(settings(tmp_path / "data", upstream), upstream) as served:
         yield served
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_log_lines() -> None:
+    """Log lines as the server writes them where no terminal is: JSON, without drawings of tracebacks."""
+    configure_logging()

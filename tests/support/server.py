@@ -23,7 +23,7 @@ def providers(upstream: ScriptedUpstream) -> dict[str, dict[str, Any]]:
     return {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in WIRES.items()}
 
 
-def settings(data: Path, upstream: ScriptedUpstream, **sections: Mapping[str, Any]) -> Settings:
+def settings(data: Path, upstream: ScriptedUpstream, /, **sections: Mapping[str, Any]) -> Settings:
     """Settings for a server in `data`; `sections` are merged over the defaults."""
     table = {
         "data": str(data),

@@ -10,6 +10,7 @@ from tailrace.schema.errors import InvalidJson
 
 Json = dict[str, Any]
 
+LEADING = b" \t\r\n\xef\xbb\xbf"  # blanks and a BOM, before a body
 _NOTHING = (None, "", 0, False)
 
 

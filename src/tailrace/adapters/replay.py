@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from tailrace.adapters.base import DecodeContext, Decoder
 from tailrace.adapters.errors import names_error
+from tailrace.adapters.reading import LEADING
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.schema.events import (
@@ -67,11 +68,12 @@ def _fed(decoder: Decoder, data: bytes, chunk: int | None) -> Iterator[Payload]:
 
 
 def _is_error_body(data: bytes) -> bool:
-    if data.lstrip().startswith(b"<"):
+    body = data.lstrip(LEADING)
+    if body.startswith(b"<"):
         return True
     try:
-        return names_error(codec.decode_any(data))
-    except InvalidJson:
+        return names_error(codec.decode_any(body))
+    except (InvalidJson, RecursionError):
         return False
 
 

@@ -8,14 +8,13 @@ from tailrace.adapters.base import DecodeContext
 from tailrace.adapters.collect import Collector
 from tailrace.adapters.counts import NO_COUNTS, Counts
 from tailrace.adapters.errors import names_error, stream_error, unreadable_answer
-from tailrace.adapters.reading import Json
+from tailrace.adapters.reading import LEADING, Json
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.schema.events import Payload, StepDone, UsageUpdate
 from tailrace.schema.response import FinishReason
 from tailrace.wire.sse import MAX_EVENT_BYTES, SseParser
 
-_LEADING = b" \t\r\n\xef\xbb\xbf"  # blanks and BOM
 _NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a JSON body, or a page
 
 
@@ -77,7 +76,7 @@ class StreamDecoder:
     def whole(self, body: bytes) -> list[Payload]:
         """Take a non-streaming answer, whole."""
         try:
-            answer = codec.decode_any(body.lstrip(_LEADING))
+            answer = codec.decode_any(body.lstrip(LEADING))
         except (InvalidJson, RecursionError):
             answer = None
         if isinstance(answer, dict) and self.ANSWER in answer:
@@ -172,7 +171,7 @@ class StreamDecoder:
 
     def _look_at(self, data: bytes) -> None:
         """Is this an event stream at all? Its first character tells."""
-        lead = data.lstrip(_LEADING)
+        lead = data.lstrip(LEADING)
         self._begun = bool(lead)
         if lead.startswith(_NOT_SSE):
             self._body = bytearray()

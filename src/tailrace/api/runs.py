@@ -1,9 +1,9 @@
 """`/api/v2/submit` and `/api/v2/runs` (contract §4)."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from tailrace.api.bodies import Door, OutputsBody, RunAccepted, RunPage, SubmitBody, Submitted
 from tailrace.api.services import Injected, Services
@@ -25,7 +25,7 @@ def caller(request: Request[Any, Any, Any]) -> TraceContext | None:
 
 
 @post("/api/v2/submit", dto=Door[SubmitBody], return_dto=None, status_code=202)
-async def submit(data: SubmitBody, request: Request[Any, Any, Any], services: Injected) -> Submitted:
+async def submit(data: JSONBody[SubmitBody], request: Request[Any, Any, Any], services: Injected) -> Submitted:
     """Start a run."""
     messages = data.messages()
     agent = _agent(services, data.agent_id)
@@ -81,7 +81,7 @@ def _model(services: Services, data: SubmitBody, agent: Agent, thread: Thread | 
 
 
 @get("/api/v2/runs/{run_id:str}")
-async def get_run(run_id: str, services: Injected) -> Response:
+async def get_run(run_id: FromPath[str], services: Injected) -> Response:
     """The run as of now."""
     return await services.reader.response(run_id)
 
@@ -89,10 +89,10 @@ async def get_run(run_id: str, services: Injected) -> Response:
 @get("/api/v2/runs")
 async def list_runs(
     services: Injected,
-    thread_id: str | None = None,
-    status: Annotated[Status | None, Parameter()] = None,
+    thread_id: FromQuery[str | None] = None,
+    status: FromQuery[Status | None] = None,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> RunPage:
     """Runs, newest first."""
     runs, next_cursor = await services.store.list_runs(thread_id=thread_id, status=status, limit=limit, cursor=cursor)
@@ -100,7 +100,7 @@ async def list_runs(
 
 
 @post("/api/v2/runs/{run_id:str}/cancel", status_code=202)
-async def cancel_run(run_id: str, request: Request[Any, Any, Any], services: Injected) -> RunAccepted:
+async def cancel_run(run_id: FromPath[str], request: Request[Any, Any, Any], services: Injected) -> RunAccepted:
     """End a run as aborted; nothing happens to one that has ended."""
     await services.store.get_run(run_id)
     with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
@@ -110,7 +110,7 @@ async def cancel_run(run_id: str, request: Request[Any, Any, Any], services: Inj
 
 @post("/api/v2/runs/{run_id:str}/outputs", dto=Door[OutputsBody], return_dto=None, status_code=202)
 async def post_outputs(
-    run_id: str, data: OutputsBody, request: Request[Any, Any, Any], services: Injected
+    run_id: FromPath[str], data: JSONBody[OutputsBody], request: Request[Any, Any, Any], services: Injected
 ) -> RunAccepted:
     """Give a waiting run the outputs of its calls; it goes on when all are there."""
     run = await services.store.get_run(run_id)

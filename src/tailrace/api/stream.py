@@ -7,28 +7,27 @@ source (design rule 1), and a reader is no more than its cursor: where a client 
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from litestar import Request
-from litestar.handlers import asgi
-from litestar.types import Receive, Scope, Send
+from litestar import Request, get
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from tailrace.api.errors import problem
-from tailrace.api.services import Services
-from tailrace.dialects.base import Dialect, View, sse
+from tailrace.api.services import Injected, Services
+from tailrace.dialects.base import Detail, Dialect, View, sse
 from tailrace.dialects.table import DIALECTS
 from tailrace.runs.reader import RunReader
-from tailrace.schema.errors import InvalidRequest, RequestError
+from tailrace.schema.errors import InvalidRequest
 from tailrace.wire.sse import comment, retry
 
 RETRY_MS = 1000
+MAX_CURSOR = 2**53 - 1  # what a JSON reader can tell apart
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx would otherwise hold events back
 ]
 PARAMETERS = frozenset({"dialect", "after", "reasoning", "tools"})
-DETAILS = ("full", "summary", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,63 +40,51 @@ class Wanted:
     after: int
 
 
-def wanted(run_id: str, query: dict[str, str], last_event_id: str | None) -> Wanted:
-    """The request, checked. `after` in the query wins over `Last-Event-ID`. Raises InvalidRequest."""
-    unknown = sorted(set(query) - PARAMETERS)
+@get("/api/v2/stream/{run_id:str}", media_type="text/event-stream")
+async def stream(
+    run_id: FromPath[str],
+    request: Request[Any, Any, Any],
+    services: Injected,
+    dialect: FromQuery[str] = "native",
+    after: Annotated[int | None, QueryParameter(ge=0, le=MAX_CURSOR)] = None,
+    reasoning: FromQuery[Detail] = "full",
+    tools: FromQuery[Detail] = "full",
+) -> ASGIApp:
+    """Read a run as server-sent events, from `after` (or `Last-Event-ID`) to its end."""
+    unknown = sorted(set(request.query_params) - PARAMETERS)
     if unknown:
         raise InvalidRequest(f"unknown parameter; there are {', '.join(sorted(PARAMETERS))}", field=unknown[0])
-    name = query.get("dialect", "native")
-    if name not in DIALECTS:
-        raise InvalidRequest(f"no dialect {name!r}; there are {', '.join(DIALECTS)}", field="dialect")
-    view = View(reasoning=_detail(query, "reasoning"), tools=_detail(query, "tools"))
-    if "after" in query:
-        after = _cursor(query["after"], "after")
-    else:
-        after = _cursor(last_event_id, "Last-Event-ID") if last_event_id else 0
-    return Wanted(run_id, DIALECTS[name], view, after)
+    if dialect not in DIALECTS:
+        raise InvalidRequest(f"no dialect {dialect!r}; there are {', '.join(DIALECTS)}", field="dialect")
+    if after is None:
+        after = _cursor(request.headers.get("last-event-id", "0"))
+    await services.reader.exists(run_id)
+    return _Stream(services, Wanted(run_id, DIALECTS[dialect], View(reasoning=reasoning, tools=tools), after))
 
 
-def _detail(query: dict[str, str], name: str) -> Any:
-    value = query.get(name, "full")
-    if value not in DETAILS:
-        raise InvalidRequest(f"must be one of {', '.join(DETAILS)}", field=name)
-    return value
-
-
-def _cursor(text: str, field: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise InvalidRequest("must be a sequence number: 0, 1, 2, …", field=field)
+def _cursor(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_CURSOR))):
+        raise InvalidRequest("must be a sequence number: 0, 1, 2, …", field="Last-Event-ID")
     return int(text)
 
 
-@asgi("/api/v2/stream/{run_id:str}", copy_scope=False)
-async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send the run from the cursor on, to its end."""
-    request: Request[Any, Any, Any] = Request(scope, receive, send)
-    services: Services = scope["app"].state.services
-    try:
-        if request.method != "GET":
-            raise InvalidRequest(f"{request.method} is not for streams; use GET")
-        asked = wanted(scope["path_params"]["run_id"], dict(request.query_params), request.headers.get("last-event-id"))
-        await services.reader.exists(asked.run_id)
-    except RequestError as error:
-        await _refuse(send, error)
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await _write(send, comment("tailrace") + retry(RETRY_MS))
-    sender = _Sender(send)
-    pump = asyncio.create_task(_pump(sender, services.reader, asked))
-    with services.readers.reading(asked.run_id, pump):
-        left = await _serve(sender, pump, receive, services.settings.server.keep_alive_s)
-    if left:
-        await _left(services, asked.run_id)
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """The response."""
 
+    services: Services
+    asked: Wanted
 
-async def _refuse(send: Send, error: RequestError) -> None:
-    told = problem(error)
-    headers = [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in told.headers().items())]
-    await send({"type": "http.response.start", "status": told.status, "headers": headers})
-    await send({"type": "http.response.body", "body": told.body(), "more_body": False})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, run_id = self.services, self.asked.run_id
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await _write(send, comment("tailrace") + retry(RETRY_MS))
+        sender = _Sender(send)
+        pump = asyncio.create_task(_pump(sender, services.reader, self.asked))
+        with services.readers.reading(run_id, pump):
+            left = await _serve(sender, pump, receive, services.settings.server.keep_alive_s)
+        if left:
+            await _left(services, run_id)
 
 
 async def _write(send: Send, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import delete, get, patch, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec.structs import asdict
 
 from tailrace.api.bodies import Door, ThreadBody, ThreadPage, ThreadPatch, ThreadView
@@ -11,11 +11,11 @@ from tailrace.api.services import Injected
 from tailrace.schema.errors import Conflict
 from tailrace.store.base import Thread
 
-Limit = Annotated[int, Parameter(ge=1, le=200)]
+Limit = Annotated[int, QueryParameter(ge=1, le=200)]
 
 
 @post("/api/v2/threads", dto=Door[ThreadBody], return_dto=None)
-async def create_thread(data: ThreadBody, services: Injected) -> Thread:
+async def create_thread(data: JSONBody[ThreadBody], services: Injected) -> Thread:
     """Make a thread."""
     now = services.now()
     thread = Thread(thread_id=services.new_id("thread"), created_at=now, updated_at=now, **asdict(data))
@@ -25,7 +25,7 @@ async def create_thread(data: ThreadBody, services: Injected) -> Thread:
 
 @get("/api/v2/threads")
 async def list_threads(
-    services: Injected, tag: str | None = None, limit: Limit = 50, cursor: str | None = None
+    services: Injected, tag: FromQuery[str | None] = None, limit: Limit = 50, cursor: FromQuery[str | None] = None
 ) -> ThreadPage:
     """Threads, newest first."""
     threads, next_cursor = await services.store.list_threads(tag=tag, limit=limit, cursor=cursor)
@@ -33,7 +33,7 @@ async def list_threads(
 
 
 @get("/api/v2/threads/{thread_id:str}")
-async def get_thread(thread_id: str, services: Injected) -> ThreadView:
+async def get_thread(thread_id: FromPath[str], services: Injected) -> ThreadView:
     """A thread with what was said in it."""
     thread = await services.store.get_thread(thread_id)
     runs = [await services.reader.current(run) for run in await services.store.thread_runs(thread_id)]
@@ -41,13 +41,13 @@ async def get_thread(thread_id: str, services: Injected) -> ThreadView:
 
 
 @patch("/api/v2/threads/{thread_id:str}", dto=Door[ThreadPatch], return_dto=None)
-async def update_thread(thread_id: str, data: ThreadPatch, services: Injected) -> Thread:
+async def update_thread(thread_id: FromPath[str], data: JSONBody[ThreadPatch], services: Injected) -> Thread:
     """Change a thread's mutable fields."""
     return await services.store.update_thread(thread_id, data.changes(), services.now())
 
 
 @delete("/api/v2/threads/{thread_id:str}")
-async def delete_thread(thread_id: str, services: Injected) -> None:
+async def delete_thread(thread_id: FromPath[str], services: Injected) -> None:
     """Delete a thread with its runs and their logs, all or nothing; a live run is cancelled first."""
     try:
         run_ids = await services.store.delete_thread(thread_id)

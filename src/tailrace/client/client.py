@@ -5,7 +5,8 @@ It reads a run to its end, whatever happens to connections on the way: each reco
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import aiohttp
 
 from tailrace.schema import codec
 from tailrace.schema.errors import TailraceError
-from tailrace.schema.events import TERMINAL, Event
+from tailrace.schema.events import Event
 from tailrace.schema.response import Response
 from tailrace.wire.sse import SseEvent, SseParser
 
@@ -87,26 +88,25 @@ class Client:
         """End the run. Raises ClientError."""
         await self.request("POST", f"/api/v2/runs/{run_id}/cancel")
 
-    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    async def events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The run's events behind `after`, to its terminal one. Raises ClientError."""
-        async for frame in self.frames(run_id, after=after):
-            event = codec.decode_event(frame.data)
-            yield event
-            if isinstance(event.payload, TERMINAL):
-                return
+        async with aclosing(self.frames(run_id, after=after)) as frames:
+            async for frame in frames:
+                yield codec.decode_event(frame.data)
 
-    async def frames(self, run_id: str, *, dialect: str = "native", after: int = 0) -> AsyncIterator[SseEvent]:
+    async def frames(self, run_id: str, *, dialect: str = "native", after: int = 0) -> AsyncGenerator[SseEvent, None]:
         """The run in a dialect, frame by frame, to its end. Raises ClientError."""
         failures = 0
         while True:
             error: ClientError | None = None
             try:
-                async for frame in self._connection(run_id, dialect, after):
-                    failures = 0
-                    after = int(frame.id or after)
-                    yield frame
-                    if frame.event in LAST_FRAMES:
-                        return
+                async with aclosing(self._connection(run_id, dialect, after)) as connection:
+                    async for frame in connection:
+                        failures = 0
+                        after = int(frame.id or after)
+                        yield frame
+                        if frame.event in LAST_FRAMES:
+                            return
             except ClientError as caught:
                 if caught.status and caught.status < 500:
                     raise
@@ -116,7 +116,7 @@ class Client:
                 raise error or ClientError(f"the stream of {run_id} closed {failures} times without an event")
             await asyncio.sleep(min(5.0, self._retry_s * 2 ** (failures - 1)))
 
-    async def _connection(self, run_id: str, dialect: str, after: int) -> AsyncIterator[SseEvent]:
+    async def _connection(self, run_id: str, dialect: str, after: int) -> AsyncGenerator[SseEvent, None]:
         """One connection's frames; ends where the server closes it."""
         parser = SseParser()
         headers = {"last-event-id": str(after)} if after else {}

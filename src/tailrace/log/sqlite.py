@@ -76,7 +76,7 @@ _Command = Callable[[_Transaction], Any]
 
 
 class SqliteLog:
-    """`log.base.Log` in the file `path`. `gather_ms` is how long a commit waits for company; `clock` gives milliseconds.
+    """`log.base.Log` in the file `path`. `gather_ms`: how long a commit waits for company; `clock` gives milliseconds.
 
     Raises SettingsError where the file cannot be opened, or is a newer Tailrace's.
     """

@@ -1,0 +1,62 @@
+"""A run's whole log as one value: JSON lines, compressed with Zstandard (RFC 8878).
+
+The first line says what batches there are, column by column: {"version": 1, "first_seq": of the first, "traces":
+[{traceparent, tracestate?}, …], "counts": [how many events each batch has, …], "timestamps": […], "trace_of": [index of
+each batch's trace, …]}. Each line behind it is a payload, as it stood in the log to the byte (JSON as `codec` writes it
+holds no line end).
+"""
+
+from collections.abc import Sequence
+
+import zstandard
+from msgspec import Struct
+
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.events import TraceContext
+
+
+class _Contents(Struct):
+    version: int
+    first_seq: int
+    traces: list[TraceContext]
+    counts: list[int]
+    timestamps: list[int]
+    trace_of: list[int]
+
+
+def pack(batches: Sequence[Batch]) -> bytes:
+    """The batches, of which each begins where the last one ended, as one value.
+
+    Raises ValueError for a gap between them, and for a payload with a line end in it.
+    """
+    traces: dict[TraceContext, int] = {}
+    contents = _Contents(1, batches[0].first_seq, [], [], [], [])
+    lines: list[bytes] = []
+    for batch in batches:
+        if batch.first_seq != contents.first_seq + len(lines):
+            raise ValueError(f"event {contents.first_seq + len(lines)} is missing")
+        lines += batch.raw
+        contents.counts.append(len(batch.raw))
+        contents.timestamps.append(batch.timestamp)
+        contents.trace_of.append(traces.setdefault(batch.trace, len(traces)))
+    contents.traces = list(traces)
+    body = b"\n".join(lines)
+    if body.count(b"\n") != len(lines) - 1:
+        raise ValueError("a payload holds a line end")
+    return zstandard.ZstdCompressor().compress(codec.encode(contents) + b"\n" + body)
+
+
+def unpack(run_id: str, data: bytes) -> list[Batch]:
+    """What `pack` was given, as batches of `run_id`."""
+    head, _, body = zstandard.ZstdDecompressor().decompress(data).partition(b"\n")
+    contents = codec.decode(head, _Contents)
+    lines = body.split(b"\n")
+    first_seq, traces = contents.first_seq, contents.traces
+    batches: list[Batch] = []
+    start = 0
+    for count, timestamp, trace in zip(contents.counts, contents.timestamps, contents.trace_of, strict=True):
+        end = start + count
+        batches.append(Batch(run_id, first_seq + start, timestamp, traces[trace], raw=lines[start:end]))
+        start = end
+    return batches

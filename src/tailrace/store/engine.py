@@ -1,0 +1,97 @@
+"""The way to the database: its URL, its driver, and what SQLite wants said on each connection."""
+
+import asyncio
+import sys
+from typing import Any
+
+from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from tailrace.schema.errors import SettingsError
+from tailrace.store.tables import REVISION
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_SQLITE_CONNECTIONS = 4
+_BUSY_MS = 5000
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """An engine for `sqlite:///path` or `postgresql://…`. Raises SettingsError for anything else.
+
+    On SQLite, a transaction takes the write lock at its beginning where the connection has the execution option
+    `write`: one that takes it later, behind a read, cannot wait for it.
+    """
+    location = _location(url)
+    if location.get_backend_name() != "sqlite":
+        return create_async_engine(location)
+    engine = create_async_engine(location, pool_size=_SQLITE_CONNECTIONS, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _on_connect)
+    event.listen(engine.sync_engine, "begin", _on_begin)
+    return engine
+
+
+def shown(url: str) -> str:
+    """The URL without its password (rule 9)."""
+    return _location(url).render_as_string(hide_password=True)
+
+
+async def make_ready(engine: AsyncEngine, url: str) -> None:
+    """Make the tables where there are none. Raises SettingsError where they are of another version.
+
+    A process of its own makes them: what migrations take to import would stay in this one.
+    """
+    revision = await _revision(engine)
+    if revision is None:
+        await _migrate_beside(url)
+        revision = await _revision(engine)
+    if revision != REVISION:
+        raise SettingsError(
+            f"the store {shown(url)} is of version {revision or 'unknown'}, and this Tailrace needs {REVISION}:"
+            " run `tailrace migrate`"
+        )
+
+
+def _location(url: str) -> URL:
+    try:
+        location = make_url(url)
+        return location.set(drivername=_DRIVERS[location.get_backend_name()])
+    except (ArgumentError, KeyError) as error:
+        raise SettingsError("the store's URL is none of sqlite:///path and postgresql://…") from error
+
+
+async def _revision(engine: AsyncEngine) -> str | None:
+    """The version that the database says it is of: "" where it does not say, None where it is empty."""
+    async with engine.connect() as connection:
+        names = await connection.run_sync(_table_names)
+        if "alembic_version" in names:
+            return await connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
+        return "" if names else None
+
+
+def _table_names(connection: Connection) -> list[str]:
+    return inspect(connection).get_table_names()
+
+
+async def _migrate_beside(url: str) -> None:
+    pipe = asyncio.subprocess.PIPE
+    arguments = ("-m", "tailrace.store.migrations")
+    child = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=pipe, stderr=pipe)
+    _, errors = await child.communicate(url.encode() + b"\n")
+    if child.returncode:
+        raise SettingsError(errors.decode(errors="replace").strip().rpartition("\n")[2])
+
+
+def _on_connect(connection: Any, _: object) -> None:
+    """Once per connection: readers beside a writer, durable against the death of the process, references checked."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")

@@ -1,0 +1,44 @@
+"""How a database comes to be as store/tables.py says: Alembic, driven from here, so that an installed wheel suffices.
+
+Alembic is imported only where a database is in fact changed: it would double what an idle server takes.
+"""
+
+import asyncio
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from tailrace.schema.errors import SettingsError
+from tailrace.store.engine import make_engine, shown
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` up to date. Not to be called from within an event loop.
+
+    Raises SettingsError where that cannot be done, also where a newer Tailrace has been at work.
+    """
+    asyncio.run(_migrate(url))
+
+
+async def _migrate(url: str) -> None:
+    from alembic.util import CommandError
+
+    engine = make_engine(url)
+    try:
+        async with engine.execution_options(write=True).begin() as connection:
+            await connection.run_sync(_upgrade)
+    except (SQLAlchemyError, CommandError, OSError) as error:
+        raise SettingsError(f"the store {shown(url)} cannot be brought up to date: {error}") from error
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,402 @@
+"""What every store keeps (`store.base`), as tests for pytest.
+
+Subclass `StoreConformance` in a test module whose fixtures give `store`: an empty store. `asyncio_mode = "auto"`, or an
+asyncio mark on the subclass.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady, TailraceError
+from tailrace.schema.events import ItemDelta, Payload, ResponseDone, TraceContext
+from tailrace.schema.items import MessageItem
+from tailrace.schema.request import Generation, RunRequest
+from tailrace.schema.response import ENDED, Response, Status
+from tailrace.store.base import Projection, Store, StoredRun, Thread
+
+NOW = 1_700_000_000_000
+
+
+def a_thread(thread_id: str, at: int = 0, **fields: Any) -> Thread:
+    """A thread made and last touched `at` milliseconds after NOW."""
+    return Thread(thread_id=thread_id, created_at=NOW + at, updated_at=NOW + at, **fields)
+
+
+def a_response(run_id: str, thread_id: str, status: Status = "queued", seq: int = 0, text: str = "") -> Response:
+    """A run's answer as folded up to `seq`, which also stands for its time."""
+    return Response(
+        id=run_id,
+        turn_id=f"turn of {run_id}",
+        thread_id=thread_id,
+        model_id="m",
+        provider_id="p",
+        created_at=NOW,
+        updated_at=NOW + seq,
+        completed_at=NOW + seq if status in ENDED else None,
+        status=status,
+        output_items=[MessageItem(id="item_1", content=text)] if text else [],
+        steps=[],
+        finish_reason="stop" if status in ENDED else None,
+        last_seq=seq,
+    )
+
+
+def a_run(run_id: str, thread_id: str = "t", digest: str = "d") -> StoredRun:
+    """A queued run."""
+    request = RunRequest(
+        run_id=run_id,
+        turn_id=f"turn of {run_id}",
+        thread_id=thread_id,
+        provider_id="p",
+        model_id="m",
+        input=[MessageItem(id="in_1", content="läuft 🙂", origin="user")],
+        generation=Generation(instructions="be brief"),
+        metadata={"a": [1, None, "x"]},
+    )
+    return StoredRun(request=request, digest=digest, response=a_response(run_id, thread_id))
+
+
+def a_log(run_id: str, count: int = 3) -> list[Batch]:
+    """A run's whole log of `count` events and the end, in batches of one and of two."""
+    trace = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    batches = [
+        Batch(run_id, seq, NOW + seq, trace, payloads=[ItemDelta(item_id="i", delta_content=f"žluť\n{seq}")])
+        for seq in range(1, count + 1)
+    ]
+    end = ResponseDone(response_id=run_id, status="complete", finish_reason="stop")
+    last: list[Payload] = [ItemDelta(item_id="i", delta_content="last"), end]
+    return [*batches, Batch(run_id, count + 1, NOW + count + 1, TraceContext("00-1-1-00", "v=1"), payloads=last)]
+
+
+def whole(batches: list[Batch] | None) -> list[bytes]:
+    """Each event as a reader sees it, to compare to the byte."""
+    return [codec.encode(event) for batch in batches or () for event in batch.events()]
+
+
+async def refused(awaitable: Awaitable[Any], error: type[TailraceError]) -> Any:
+    """The error of the kind that it must raise."""
+    try:
+        await awaitable
+    except error as caught:
+        return caught
+    raise AssertionError(f"{error.__name__} was not raised")
+
+
+async def end(store: Store, run_id: str, thread_id: str = "t", seq: int = 9, status: Status = "complete") -> None:
+    """Project the run's end."""
+    await store.project([Projection(response=a_response(run_id, thread_id, status, seq))])
+
+
+async def fill(store: Store, *run_ids: str, thread_id: str = "t") -> None:
+    """A thread with these runs, made one after the other and all ended."""
+    await store.create_thread(a_thread(thread_id))
+    for run_id in run_ids:
+        await store.create_run(a_run(run_id, thread_id), None)
+        await end(store, run_id, thread_id)
+
+
+class StoreConformance:
+    """The suite."""
+
+    # --- threads ----------------------------------------------------------------------------------------------------
+
+    async def test_a_thread_comes_back_as_it_was(self, store: Store) -> None:
+        """With all its fields, or hardly any."""
+        full = a_thread(
+            "full",
+            model_id="m",
+            provider_id="p",
+            agent_id="a",
+            title="Titel 🙂\n",
+            summary="",
+            tags=["b", "a", "b"],
+            metadata={"nested": {"list": [1, 2.5, None, True]}},
+        )
+        bare = a_thread("bare")
+        for thread in (full, bare):
+            await store.create_thread(thread)
+        assert [await store.get_thread(thread_id) for thread_id in ("full", "bare")] == [full, bare]
+
+    async def test_a_thread_id_is_taken_once(self, store: Store) -> None:
+        """A second one is a conflict, and changes nothing."""
+        await store.create_thread(a_thread("t", title="first"))
+        await refused(store.create_thread(a_thread("t", title="second")), Conflict)
+        assert (await store.get_thread("t")).title == "first"
+
+    async def test_c56_what_is_not_there_is_not_found(self, store: Store) -> None:
+        """Threads and runs alike, in whatever call names them."""
+        await refused(store.get_thread("x"), NotFound)
+        await refused(store.update_thread("x", {"title": "t"}, NOW), NotFound)
+        await refused(store.delete_thread("x"), NotFound)
+        await refused(store.thread_runs("x"), NotFound)
+        await refused(store.get_run("x"), NotFound)
+        await refused(store.create_run(a_run("r", "x"), None), NotFound)
+        assert await store.live_run("x") is None
+        assert await store.archived("x") is None
+        assert await store.list_threads(tag=None, limit=5, cursor=None) == ([], None)
+        assert await store.list_runs(thread_id="x", status=None, limit=5, cursor=None) == ([], None)
+
+    async def test_threads_are_listed_newest_first_in_pages(self, store: Store) -> None:
+        """By the time of their last change, then by id; the pages joined are the list, whatever their size."""
+        for number in range(11):
+            await store.create_thread(a_thread(f"t{number:02}", at=number // 3))
+        expected = [f"t{number:02}" for number in range(10, -1, -1)]
+        for limit in (1, 2, 5, 11, 50):
+            found: list[str] = []
+            cursor: str | None = None
+            while True:
+                page, cursor = await store.list_threads(tag=None, limit=limit, cursor=cursor)
+                assert len(page) <= limit
+                found += [thread.thread_id for thread in page]
+                if cursor is None:
+                    break
+            assert found == expected
+
+    async def test_threads_are_found_by_tag(self, store: Store) -> None:
+        """Also after their tags were changed."""
+        await store.create_thread(a_thread("a", tags=["x", "y"]))
+        await store.create_thread(a_thread("b", tags=["y"]))
+        await store.create_thread(a_thread("c"))
+
+        async def tagged(tag: str) -> list[str]:
+            return [thread.thread_id for thread in (await store.list_threads(tag=tag, limit=9, cursor=None))[0]]
+
+        assert [await tagged(tag) for tag in ("x", "y", "z")] == [["a"], ["b", "a"], []]
+        await store.update_thread("a", {"tags": ["z", "z"]}, NOW)
+        await store.update_thread("b", {"tags": None}, NOW)
+        assert [await tagged(tag) for tag in ("x", "y", "z")] == [[], [], ["a"]]
+
+    async def test_a_wrong_cursor_is_the_callers(self, store: Store) -> None:
+        """InvalidRequest names the field, for threads and runs, whatever stands there."""
+        for cursor in ("", "nonsense", "ä", "e30", "WyJhIiwxXQ", "=", "AAAA"):
+            for call in (
+                store.list_threads(tag=None, limit=1, cursor=cursor),
+                store.list_runs(thread_id=None, status=None, limit=1, cursor=cursor),
+            ):
+                assert (await refused(call, InvalidRequest)).field == "cursor"
+
+    async def test_an_update_changes_what_it_names(self, store: Store) -> None:
+        """And the time; None takes a value away."""
+        thread = a_thread("t", title="old", summary="stays", tags=["a"], metadata={"a": 1})
+        await store.create_thread(thread)
+        changed = await store.update_thread("t", {"title": "new", "metadata": None, "tags": ["b"]}, NOW + 5)
+        assert changed == await store.get_thread("t")
+        assert (changed.title, changed.summary, changed.metadata, changed.tags) == ("new", "stays", None, ["b"])
+        assert (changed.created_at, changed.updated_at) == (NOW, NOW + 5)
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    async def test_a_run_comes_back_as_it_was(self, store: Store) -> None:
+        """Request, digest and answer; it is its thread's live one."""
+        await store.create_thread(a_thread("t"))
+        run = a_run("r")
+        assert await store.create_run(run, None) == run
+        assert await store.get_run("r") == run
+        assert await store.live_run("t") == "r"
+        assert await store.live_runs() == [run]
+
+    async def test_c54_a_run_brings_its_new_thread_or_nothing(self, store: Store) -> None:
+        """Both are made, or neither is."""
+        await store.create_run(a_run("r", "new"), a_thread("new", title="t"))
+        assert (await store.get_thread("new")).title == "t"
+        await refused(store.create_run(a_run("r2", "new"), a_thread("new")), Conflict)
+        await refused(store.create_run(a_run("r", "newer", digest="other"), a_thread("newer")), Conflict)
+        await refused(store.get_thread("newer"), NotFound)
+        await refused(store.get_run("r2"), NotFound)
+
+    async def test_c55_a_run_id_used_again_is_the_same_run_or_a_conflict(self, store: Store) -> None:
+        """The same body gives the run as it stands now, another body a conflict, also when it has ended."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        await store.project([Projection(response=a_response("r", "t", "in_progress", 4, "hello"))])
+        again = await store.create_run(a_run("r"), None)
+        assert again.response.output_items == [MessageItem(id="item_1", content="hello")]
+        await refused(store.create_run(a_run("r", digest="other"), None), Conflict)
+        await end(store, "r")
+        assert (await store.create_run(a_run("r"), a_thread("u"))).response.status == "complete"
+        await refused(store.get_thread("u"), NotFound)
+        assert len(await store.thread_runs("t")) == 1
+
+    async def test_c55_the_same_run_asked_for_many_times_at_once_is_made_once(self, store: Store) -> None:
+        """With its new thread, too."""
+        made = await asyncio.gather(*(store.create_run(a_run("r"), a_thread("t")) for _ in range(8)))
+        assert all(run == a_run("r") for run in made)
+        assert len(await store.thread_runs("t")) == 1
+
+    async def test_c58_of_runs_that_race_for_a_thread_one_wins(self, store: Store) -> None:
+        """The others are refused and told by whom; the order of the runs is the order of their making."""
+        await store.create_thread(a_thread("t"))
+        winners: list[str] = []
+        for turn in range(3):
+            run_ids = [f"{turn}/{number}" for number in range(8)]
+            outcomes = await asyncio.gather(
+                *(store.create_run(a_run(run_id), None) for run_id in run_ids), return_exceptions=True
+            )
+            (winner,) = [outcome for outcome in outcomes if isinstance(outcome, StoredRun)]
+            winners.append(winner.request.run_id)
+            refusals = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
+            assert [refusal.details["run_id"] for refusal in refusals] == [winners[-1]] * 7
+            await end(store, winners[-1])
+        assert [response.id for response in await store.thread_runs("t")] == winners
+
+    async def test_runs_are_listed_newest_first_in_pages(self, store: Store) -> None:
+        """All, of a thread, of a status, or both."""
+        await fill(store, "a1", "a2", "a3", thread_id="a")
+        await fill(store, "b1", "b2", thread_id="b")
+        await store.create_run(a_run("a4", "a"), None)
+
+        async def listed(limit: int, thread_id: str | None, status: Status | None) -> list[str]:
+            found: list[str] = []
+            cursor: str | None = None
+            while True:
+                page, cursor = await store.list_runs(thread_id=thread_id, status=status, limit=limit, cursor=cursor)
+                found += [response.id for response in page]
+                if cursor is None:
+                    return found
+
+        for limit in (1, 2, 6, 50):
+            assert await listed(limit, None, None) == ["a4", "b2", "b1", "a3", "a2", "a1"]
+            assert await listed(limit, "a", None) == ["a4", "a3", "a2", "a1"]
+            assert await listed(limit, "a", "complete") == ["a3", "a2", "a1"]
+            assert await listed(limit, None, "queued") == ["a4"]
+
+    async def test_c43_live_runs_are_those_that_have_not_ended(self, store: Store) -> None:
+        """Whatever they are waiting for."""
+        statuses: dict[str, Status] = {
+            "r1": "in_progress",
+            "r2": "complete",
+            "r3": "requires_action",
+            "r4": "error",
+            "r5": "aborted",
+        }
+        await store.create_run(a_run("r0", "t0"), a_thread("t0"))
+        for run_id, status in statuses.items():
+            thread_id = f"t{run_id[1:]}"
+            await store.create_run(a_run(run_id, thread_id), a_thread(thread_id))
+            await store.project([Projection(response=a_response(run_id, thread_id, status, 3))])
+        assert [run.request.run_id for run in await store.live_runs()] == ["r0", "r1", "r3"]
+        assert [await store.live_run(f"t{number}") for number in range(6)] == ["r0", "r1", None, "r3", None, None]
+
+    # --- projections ------------------------------------------------------------------------------------------------
+
+    async def test_c40_a_projection_goes_forwards_only(self, store: Store) -> None:
+        """One that is not newer than what is stored changes nothing: a projector that begins again does no harm."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        for seq, text in ((3, "three"), (2, "two"), (3, "again"), (7, "seven"), (5, "five")):
+            await store.project([Projection(response=a_response("r", "t", "in_progress", seq, text))])
+        run = await store.get_run("r")
+        assert run == StoredRun(
+            request=run.request, digest="d", response=a_response("r", "t", "in_progress", 7, "seven")
+        )
+
+    async def test_many_projections_are_written_together(self, store: Store) -> None:
+        """Those of runs that are gone are passed over."""
+        projections = [Projection(response=a_response("gone", "nowhere", "complete", 3), archive=a_log("gone"))]
+        for number in range(20):
+            await store.create_run(a_run(f"r{number}", f"t{number}"), a_thread(f"t{number}"))
+            status: Status = "complete" if number % 2 else "in_progress"
+            archive = a_log(f"r{number}") if number % 2 else None
+            response = a_response(f"r{number}", f"t{number}", status, 5, f"text {number}")
+            projections.append(Projection(response=response, archive=archive))
+        await store.project(projections)
+        await store.project([])
+        for projection in projections[1:]:
+            assert (await store.get_run(projection.response.id)).response == projection.response
+            assert whole(await store.archived(projection.response.id)) == whole(list(projection.archive or ()))
+        assert await store.archived("gone") is None
+        assert len(await store.live_runs()) == 10
+
+    async def test_c44_the_archive_is_the_log(self, store: Store) -> None:
+        """To the byte, with its batches, times and traces; given again, it changes nothing."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        log = a_log("r", 50)
+        assert await store.archived("r") is None
+        await store.project([Projection(response=a_response("r", "t", "complete", 52), archive=log)])
+        await store.project([Projection(response=a_response("r", "t", "complete", 52), archive=a_log("r", 1))])
+        archived = await store.archived("r")
+        assert archived is not None
+        assert [(batch.first_seq, batch.last_seq) for batch in archived] == [
+            (batch.first_seq, batch.last_seq) for batch in log
+        ]
+        assert whole(archived) == whole(log)
+
+    async def test_c57_the_end_of_a_run_touches_its_thread(self, store: Store) -> None:
+        """Not what comes before it; never backwards."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        await store.project([Projection(response=a_response("r", "t", "in_progress", 5))])
+        assert (await store.get_thread("t")).updated_at == NOW
+        await end(store, "r", seq=8)
+        assert (await store.get_thread("t")).updated_at == NOW + 8
+        await store.update_thread("t", {"title": "x"}, NOW + 100)
+        await store.create_run(a_run("r2"), None)
+        await end(store, "r2", seq=9)
+        assert (await store.get_thread("t")).updated_at == NOW + 100
+
+    async def test_c46_a_big_answer_is_stored_whole(self, store: Store) -> None:
+        """Several megabytes in one item."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        big = a_response("r", "t", "in_progress", 2, "x" * 5_000_000)
+        await store.project([Projection(response=big)])
+        assert (await store.get_run("r")).response == big
+
+    # --- deletion ---------------------------------------------------------------------------------------------------
+
+    async def test_c57_a_deleted_thread_is_gone_with_all_that_is_its(self, store: Store) -> None:
+        """Runs, snapshots, archives, tags; its logs are doomed until they are known to be gone. Others stay."""
+        await store.create_thread(a_thread("t", tags=["x"]))
+        for run_id in ("r1", "r2"):
+            await store.create_run(a_run(run_id), None)
+            projection = Projection(response=a_response(run_id, "t", "complete", 5), archive=a_log(run_id))
+            await store.project([projection])
+        await fill(store, "other", thread_id="u")
+        assert await store.delete_thread("t") == ["r1", "r2"]
+        await refused(store.get_thread("t"), NotFound)
+        for run_id in ("r1", "r2"):
+            await refused(store.get_run(run_id), NotFound)
+            assert await store.archived(run_id) is None
+        assert (await store.list_threads(tag="x", limit=9, cursor=None))[0] == []
+        assert sorted(await store.doomed_logs()) == ["r1", "r2"]
+        await store.logs_deleted(["r1"])
+        assert await store.doomed_logs() == ["r2"]
+        await store.logs_deleted(["r2", "unknown"])
+        await store.logs_deleted([])
+        assert await store.doomed_logs() == []
+        assert (await store.get_run("other")).response.status == "complete"
+
+    async def test_a_thread_with_a_live_run_stays(self, store: Store) -> None:
+        """The refusal says which run."""
+        await fill(store, "r1")
+        await store.create_run(a_run("r2"), None)
+        assert (await refused(store.delete_thread("t"), Conflict)).details["run_id"] == "r2"
+        assert [response.id for response in await store.thread_runs("t")] == ["r1", "r2"]
+        assert await store.doomed_logs() == []
+
+    async def test_a_thread_deleted_under_a_new_run_or_the_other_way_round(self, store: Store) -> None:
+        """Either comes first; never a run without a thread."""
+        for turn in range(5):
+            thread_id = f"t{turn}"
+            await store.create_thread(a_thread(thread_id))
+            made, deleted = await asyncio.gather(
+                store.create_run(a_run(f"r{turn}", thread_id), None),
+                store.delete_thread(thread_id),
+                return_exceptions=True,
+            )
+            if isinstance(made, StoredRun):
+                assert isinstance(deleted, Conflict)
+                assert len(await store.thread_runs(thread_id)) == 1
+            else:
+                assert isinstance(made, NotFound)
+                await refused(store.get_thread(thread_id), NotFound)
+
+    # --- the whole --------------------------------------------------------------------------------------------------
+
+    async def test_a_closed_store_is_not_ready(self, store: Store) -> None:
+        """Whatever is asked of it; closing it again is no error."""
+        await store.create_thread(a_thread("t"))
+        await store.ping()
+        await store.close()
+        for call in (store.ping(), store.get_thread("t"), store.create_thread(a_thread("u")), store.live_runs()):
+            await refused(call, NotReady)
+        await store.close()

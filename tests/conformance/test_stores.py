@@ -1,0 +1,33 @@
+"""Every store against the one suite."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tailrace.store.base import Store
+from tailrace.store.migrations import migrate
+from tailrace.store.sql import open_store
+from tailrace.testing.store_conformance import StoreConformance
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and nothing in them, made once."""
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+async def store(empty_database: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store."""
+    path = shutil.copy(empty_database, tmp_path / "store.db")
+    store = await open_store(f"sqlite:///{path}")
+    yield store
+    await store.close()
+
+
+class TestStores(StoreConformance):
+    """The suite, for the SQL store on SQLite."""

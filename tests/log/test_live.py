@@ -1,0 +1,51 @@
+"""The window of newest batches and the memory that readers take."""
+
+import asyncio
+import tracemalloc
+
+from tailrace.log import live
+from tailrace.log.memory import MemoryLog
+from tailrace.testing.log_conformance import TRACE, collect, delta, deltas, done, seqs
+
+
+async def test_the_window_is_bounded_in_batches_and_in_bytes() -> None:
+    """However long a run is, its window is not."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    run = log._live.open("r")
+    for _ in range(3 * live.WINDOW_BATCHES):
+        await log.append("r", epoch, deltas(3), TRACE)
+    assert len(run._window) == live.WINDOW_BATCHES
+    assert run._size == sum(map(live.size_of, run._window))
+    for _ in range(20):
+        await log.append("r", epoch, [delta("x" * 100_000)], TRACE)
+    assert run._size <= live.WINDOW_BYTES
+    await log.append("r", epoch, [delta("x" * 2 * live.WINDOW_BYTES)], TRACE)
+    assert len(run._window) == 1
+
+
+async def test_c43_a_window_goes_with_its_last_holder() -> None:
+    """The registry keeps no run alive; a tail does, for as long as it reads."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    tail = asyncio.ensure_future(collect(log, "r"))
+    await asyncio.sleep(0)
+    await log.append("r", epoch, [done("r")], TRACE)
+    await tail
+    await log.delete(["r"])
+    assert not log._live._runs
+
+
+async def test_an_idle_reader_costs_little() -> None:
+    """A thousand readers at the end of one run take a few kilobytes each, task included."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    tracemalloc.start()
+    tails = [asyncio.ensure_future(collect(log, "r")) for _ in range(1000)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / 1000 < 8_000
+    await log.append("r", epoch, [done("r")], TRACE)
+    assert {tuple(seqs(batches)) for batches in await asyncio.gather(*tails)} == {(1,)}

@@ -1,0 +1,260 @@
+"""What only the SQLite log does: it stays, it gathers commits, it fails as a disk does, it is checkpointed."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tailrace.log import sqlite as sqlite_log
+from tailrace.log.base import Head
+from tailrace.log.sqlite import SqliteLog
+from tailrace.schema.errors import NotReady, Sealed, SettingsError, StaleEpoch
+from tailrace.testing.clock import FakeClock
+from tailrace.testing.log_conformance import (
+    TRACE,
+    collect,
+    delta,
+    deltas,
+    done,
+    read_all,
+    seqs,
+    texts,
+    whole,
+)
+
+
+async def test_a_log_opened_again_goes_on_where_it_stood(tmp_path: Path) -> None:
+    """Events to the byte, epochs, seals; and `seq` goes on without a gap."""
+    log = SqliteLog(tmp_path / "log.db", clock=FakeClock())
+    old = await log.acquire("live")
+    await log.append("live", old, deltas(3), TRACE)
+    await log.append("ended", await log.acquire("ended"), [delta("x"), done("ended")], TRACE)
+    before = [whole(await read_all(log, run_id)) for run_id in ("live", "ended")]
+    await log.close()
+    log = SqliteLog(tmp_path / "log.db")
+    assert [whole(await read_all(log, run_id)) for run_id in ("live", "ended")] == before
+    assert await log.unsealed() == [Head("live", old, 3, False)]
+    with pytest.raises(Sealed):
+        await log.acquire("ended")
+    new = await log.acquire("live")
+    with pytest.raises(StaleEpoch):
+        await log.append("live", old, deltas(1), TRACE)
+    assert (await log.append("live", new, deltas(1), TRACE)).first_seq == 4
+    await log.close()
+
+
+async def test_time_never_goes_backwards_within_a_run(tmp_path: Path) -> None:
+    """A clock that is put back does not show, not even after the log was opened again."""
+    clock = FakeClock(1000)
+    log = SqliteLog(tmp_path / "log.db", clock=clock)
+    epoch = await log.acquire("r")
+    stamps = []
+    for change in (0, 5, -100, 50):
+        clock.advance(change)
+        stamps.append((await log.append("r", epoch, deltas(1), TRACE)).timestamp)
+    await log.close()
+    log = SqliteLog(tmp_path / "log.db", clock=FakeClock(1))
+    stamps.append((await log.append("r", await log.acquire("r"), deltas(1), TRACE)).timestamp)
+    assert stamps == [1000, 1005, 1005, 1005, 1005]
+    await log.close()
+
+
+async def test_what_comes_together_is_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Appends of one turn of the loop, or of `gather_ms`, share a transaction: their rows appear at once."""
+    monkeypatch.setattr(sqlite_log, "QUIET_SECONDS", 1e9)  # none is taken to come alone
+    for gather_ms in (0, 2):
+        path = tmp_path / f"{gather_ms}.db"
+        log = SqliteLog(path, gather_ms=gather_ms)
+        epochs = [await log.acquire(f"r{number}") for number in range(20)]
+        other = sqlite3.connect(path)
+        seen = set()
+        await log.append("r0", epochs[0], deltas(1), TRACE)
+        pending = [
+            asyncio.ensure_future(log.append(f"r{number}", epochs[number], deltas(1), TRACE)) for number in range(20)
+        ]
+        while not all(task.done() for task in pending):
+            seen.add(other.execute("SELECT count(*) FROM batches").fetchone()[0])
+            await asyncio.sleep(0)
+        assert seen <= {1, 21}
+        other.close()
+        await log.close()
+
+
+async def test_no_reader_sees_an_event_before_its_commit(tmp_path: Path) -> None:
+    """When a tail gives a batch, another connection finds it in the file (rule 1)."""
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    epoch = await log.acquire("r")
+    other = sqlite3.connect(path)
+    seen = 0
+
+    async def watch() -> None:
+        nonlocal seen
+        async for batch in log.tail("r"):
+            (committed,) = other.execute("SELECT max(last_seq) FROM batches").fetchone()
+            assert committed >= batch.last_seq
+            seen = batch.last_seq
+
+    watching = asyncio.ensure_future(watch())
+    for number in range(100):
+        await log.append("r", epoch, deltas(1 + number % 3), TRACE)
+    await log.append("r", epoch, [done("r")], TRACE)
+    await watching
+    assert seen == (await log.head("r") or Head("r", 0, 0, False)).last_seq
+    other.close()
+    await log.close()
+
+
+async def test_c47_a_full_disk_fails_its_appends_and_no_others(tmp_path: Path) -> None:
+    """Exactly what could not be written raises NotReady; nothing is lost or reordered, and room makes it work again."""
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {run_id: await log.acquire(run_id) for run_id in ("a", "b")}
+    await log.append("a", epochs["a"], [delta("before")], TRACE)
+    tail = asyncio.ensure_future(collect(log, "a"))
+    (pages,) = log._db.execute("PRAGMA page_count").fetchone()
+    log._db.execute(f"PRAGMA max_page_count = {pages}")
+    big = [delta("x" * 100_000)]
+    outcomes = await asyncio.gather(
+        *(log.append(run_id, epochs[run_id], big, TRACE) for run_id in ("a", "b", "a")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [NotReady] * 3
+    with pytest.raises(NotReady):
+        await log.append("a", epochs["a"], big, TRACE)
+    with pytest.raises(NotReady):
+        await log.append("a", epochs["a"], [*big, done("a")], TRACE)
+    assert await log.head("a") == Head("a", 1, 1, False)
+    log._db.execute("PRAGMA max_page_count = 1000000")
+    await log.append("a", epochs["a"], [delta("after"), done("a")], TRACE)
+    assert texts(await read_all(log, "a")) == texts(await tail) == ["before", "after"]
+    assert seqs(await read_all(log, "a")) == [1, 2, 3]
+    assert await log.read("b") == []
+    await log.close()
+
+
+async def test_c47_a_ping_says_when_appends_cannot_be_had(tmp_path: Path) -> None:
+    """A lock that somebody else holds on the file is told, and over when it is over."""
+    log = SqliteLog(tmp_path / "log.db")
+    other = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(NotReady, match="locked"):
+        await log.ping()
+    other.execute("COMMIT")
+    await log.ping()
+    other.close()
+    await log.close()
+
+
+async def test_checkpoints_run_beside_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a checkpoint due at every turn, all appends and reads go well and the write-ahead log begins anew."""
+    monkeypatch.setattr(sqlite_log, "CHECKPOINT_PAGES", 50)
+    log = SqliteLog(tmp_path / "log.db")
+
+    async def write(run_id: str) -> None:
+        epoch = await log.acquire(run_id)
+        for _ in range(300):
+            await log.append(run_id, epoch, deltas(2), TRACE)
+        await log.append(run_id, epoch, [done(run_id)], TRACE)
+
+    run_ids = [f"r{number}" for number in range(5)]
+    tails = [asyncio.ensure_future(write(run_id)) for run_id in run_ids]
+    await asyncio.gather(*tails)
+    for run_id in run_ids:
+        assert seqs(await collect(log, run_id)) == list(range(1, 602))
+    written = 5 * 300 * 2 * 2048  # two pages per append at the least, had it gone on and on
+    assert (tmp_path / "log.db-wal").stat().st_size < written / 2
+    await log.close()
+    assert not (tmp_path / "log.db-wal").exists()
+
+
+async def test_a_checkpoint_is_due_after_each_append(tmp_path: Path) -> None:
+    """Once it has run, the database file itself holds the append, safe from power loss too."""
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    epoch = await log.acquire("r")
+    await log.append("r", epoch, [delta("a needle")], TRACE)
+    checkpoints = log._checkpoints
+    assert checkpoints._timer is not None
+    assert b"a needle" not in path.read_bytes()
+    checkpoints._start()
+    assert checkpoints._running is not None
+    await checkpoints._running
+    assert b"a needle" in path.read_bytes()
+    assert checkpoints._timer is None
+    await log.close()
+
+
+async def test_a_run_whose_standing_left_memory_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of runs is bounded; the rest is looked up again."""
+    monkeypatch.setattr(sqlite_log, "MAX_WRITERS", 2)
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {f"r{number}": await log.acquire(f"r{number}") for number in range(10)}
+    tails = [asyncio.ensure_future(collect(log, run_id)) for run_id in epochs]
+    for _ in range(3):
+        for run_id, epoch in epochs.items():
+            await log.append(run_id, epoch, deltas(2), TRACE)
+    for run_id, epoch in epochs.items():
+        await log.append(run_id, epoch, [done(run_id)], TRACE)
+    assert [seqs(batches) for batches in await asyncio.gather(*tails)] == [list(range(1, 8))] * 10
+    assert len(log._writers) <= 2
+    await log.close()
+
+
+async def test_c43_ended_runs_leave_no_trace_in_memory(tmp_path: Path) -> None:
+    """Neither a writer's nor a reader's state stays of a run that has ended and that nobody reads."""
+    log = SqliteLog(tmp_path / "log.db")
+    for number in range(50):
+        run_id = f"r{number}"
+        await log.append(run_id, await log.acquire(run_id), [*deltas(3), done(run_id)], TRACE)
+        await collect(log, run_id)
+    assert not log._writers
+    assert not log._live._runs
+    await log.close()
+
+
+async def test_a_deletion_cut_short_is_finished_at_the_next_start(tmp_path: Path) -> None:
+    """A run without its name is found by nobody, and its batches go when the log is opened."""
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    for run_id in ("a", "b"):
+        await log.append(run_id, await log.acquire(run_id), deltas(3), TRACE)
+    log._db.execute("UPDATE runs SET run_id = NULL WHERE run_id = 'a'")
+    await log.close()
+    log = SqliteLog(path)
+    assert log._db.execute("SELECT count(*), count(DISTINCT run) FROM batches").fetchone() == (1, 1)
+    assert [head.run_id for head in await log.heads()] == ["b"]
+    await log.close()
+
+
+async def test_deleting_a_long_run_goes_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it stays, and others are appended to in between."""
+    monkeypatch.setattr(sqlite_log, "SLICE", 10)
+    log = SqliteLog(tmp_path / "log.db")
+    epoch = await log.acquire("long")
+    for _ in range(105):
+        await log.append("long", epoch, deltas(1), TRACE)
+    other = await log.acquire("other")
+    deleting = asyncio.ensure_future(log.delete(["long"]))
+    while not deleting.done():
+        await log.append("other", other, deltas(1), TRACE)
+    assert log._db.execute("SELECT count(DISTINCT run) FROM batches").fetchone() == (1,)
+    assert log._db.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    await log.close()
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    """What a newer Tailrace wrote is left alone, and the message says so."""
+    path = tmp_path / "log.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(SettingsError, match=r"newer Tailrace: its schema is version 99"):
+        SqliteLog(path)
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    """A file of something else, and a folder that is not there."""
+    (tmp_path / "log.db").write_bytes(b"something else altogether" * 100)
+    for path in (tmp_path / "log.db", tmp_path / "nowhere" / "log.db"):
+        with pytest.raises(SettingsError, match="cannot be opened"):
+            SqliteLog(path)
