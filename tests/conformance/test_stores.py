@@ -1,5 +1,6 @@
 """Every store against the one suite."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tailrace.testing.store_conformance import StoreConformance
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables and nothing in them, made once."""
     path = tmp_path_factory.mktemp("store") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    asyncio.run(migrate(f"sqlite:///{path}"))
     return path
 
 

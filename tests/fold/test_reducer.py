@@ -66,8 +66,8 @@ def test_c33_an_item_that_fails_keeps_its_place_and_its_partial_text():
     error = ErrorInfo(code="server_error", message="broken", retryable=True)
     done = MessageItem(id="b", content="whole")
     items = response(
-        START, STEP, *message("a", "par", "tial"), *message("b"), ItemError(item_id="a", error=error), *message("c", "x"),
-        ItemDone(item_id="b", final_item=done), ItemCancelled(item_id="c", reason="enough"),
+        START, STEP, *message("a", "par", "tial"), *message("b"), ItemError(item_id="a", error=error),
+        *message("c", "x"), ItemDone(item_id="b", final_item=done), ItemCancelled(item_id="c", reason="enough"),
     ).output_items  # fmt: skip
     assert items == [
         ErrorItem(id="a", code="server_error", message="broken", partial=MessageItem(id="a", content="partial")),

@@ -28,7 +28,7 @@ from tailrace.testing.store_conformance import NOW, a_log, a_response, a_run, a_
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with its tables and nothing in them, made once."""
     path = tmp_path_factory.mktemp("store") / "empty.db"
-    migrate(f"sqlite:///{path}")
+    asyncio.run(migrate(f"sqlite:///{path}"))
     return path
 
 
@@ -120,13 +120,13 @@ def test_migrating_from_an_unknown_version_is_refused(path: Path) -> None:
     """A newer Tailrace's database is not touched."""
     execute(path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SettingsError, match="cannot be brought up to date"):
-        migrate(url(path))
+        asyncio.run(migrate(url(path)))
 
 
 def test_migrating_what_is_up_to_date_changes_nothing(path: Path) -> None:
     """It may be run at every deployment."""
     before = dump(path)
-    migrate(url(path))
+    asyncio.run(migrate(url(path)))
     assert dump(path) == before
 
 

@@ -3,7 +3,11 @@
 from hashlib import sha256
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
+from litestar._openapi.schema_generation import SchemaCreator
 from litestar.dto import MsgspecDTO
+from litestar.openapi.spec import Reference
+from litestar.openapi.spec import Schema as OpenAPISchema
+from litestar.typing import FieldDefinition
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
@@ -29,6 +33,13 @@ class Door(MsgspecDTO[T], Generic[T]):
     def decode_bytes(self, value: bytes) -> T:
         """The body as a value of the route's type. Raises InvalidJson."""
         return codec.decode(value, self.model_type)
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: SchemaCreator
+    ) -> OpenAPISchema | Reference:
+        """The body's schema is its type's, not a transfer model's."""
+        return schema_creator.for_field_definition(FieldDefinition.from_annotation(cls.model_type))
 
 
 class _Body(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -99,18 +99,20 @@ class Client:
         failures = 0
         while True:
             error: ClientError | None = None
+            connection = self._connection(run_id, dialect, after)
             try:
-                async with aclosing(self._connection(run_id, dialect, after)) as connection:
-                    async for frame in connection:
-                        failures = 0
-                        after = int(frame.id or after)
-                        yield frame
-                        if frame.event in LAST_FRAMES:
-                            return
+                async for frame in connection:
+                    failures = 0
+                    after = int(frame.id or after)
+                    yield frame
+                    if frame.event in LAST_FRAMES:
+                        return
             except ClientError as caught:
                 if caught.status and caught.status < 500:
                     raise
                 error = caught
+            finally:
+                await connection.aclose()
             failures += 1
             if failures >= self._attempts:
                 raise error or ClientError(f"the stream of {run_id} closed {failures} times without an event")

@@ -34,7 +34,10 @@ from tailrace.schema.response import ENDED, Response, Status
 from tailrace.store import archive
 from tailrace.store.base import Projection, StoredRun, Thread
 from tailrace.store.engine import make_engine, make_ready, shown
+from tailrace.store.migrations import migrate
 from tailrace.store.tables import archives, doomed_logs, runs, thread_tags, threads
+
+__all__ = ["SqlStore", "migrate", "open_store"]
 
 T = TypeVar("T")
 

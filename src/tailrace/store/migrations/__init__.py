@@ -3,7 +3,6 @@
 Alembic is imported only where a database is in fact changed: it would double what an idle server takes.
 """
 
-import asyncio
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -13,15 +12,11 @@ from tailrace.schema.errors import SettingsError
 from tailrace.store.engine import make_engine, shown
 
 
-def migrate(url: str) -> None:
-    """Bring the database at `url` up to date. Not to be called from within an event loop.
+async def migrate(url: str) -> None:
+    """Bring the database at `url` up to date.
 
     Raises SettingsError where that cannot be done, also where a newer Tailrace has been at work.
     """
-    asyncio.run(_migrate(url))
-
-
-async def _migrate(url: str) -> None:
     from alembic.util import CommandError
 
     engine = make_engine(url)

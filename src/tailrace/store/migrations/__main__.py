@@ -3,12 +3,13 @@
 On standard input, because anybody may read a process's arguments, and a URL may hold a password.
 """
 
+import asyncio
 import sys
 
 from tailrace.schema.errors import SettingsError
 from tailrace.store.migrations import migrate
 
 try:
-    migrate(sys.stdin.readline().strip())
+    asyncio.run(migrate(sys.stdin.readline().strip()))
 except SettingsError as failure:
     sys.exit(failure.message)

@@ -1,0 +1,81 @@
+"""`tailrace serve` as a process of its own, to be killed and started again."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from tailrace.testing.upstream import ScriptedUpstream
+
+CONFIG = """
+[defaults]
+model = "responses/m"
+
+[upstream]
+attempts = 1
+
+[providers.responses]
+wire = "openai-responses"
+base_url = "{url}"
+
+[providers.messages]
+wire = "anthropic-messages"
+base_url = "{origin}"
+"""
+
+
+class ServerProcess:
+    """A server over `upstream` with its data in `folder`, on a port that stays the same."""
+
+    def __init__(self, folder: Path, upstream: ScriptedUpstream, environ: Mapping[str, str] | None = None) -> None:
+        self._config = folder / "tailrace.toml"
+        self._config.write_text(CONFIG.format(url=upstream.url, origin=upstream.origin))
+        self._data = folder / "data"
+        self._port = 0
+        self._environ = dict(environ or {})
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Start it; returns once it answers."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tailrace", "serve", "--config", str(self._config), "--data", str(self._data),
+            "--port", str(self._port), stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "NO_COLOR": "1", "COLUMNS": "200", **self._environ},
+        )  # fmt: skip
+        assert self._process.stderr is not None
+        while b"listens on http" not in (line := await self._process.stderr.readline()):
+            assert line, "the server did not start"
+        self.url = line.decode().split("listens on ")[1].split()[0]
+        self._port = int(self.url.rsplit(":", 1)[1])
+        self._drain = asyncio.create_task(self._process.stderr.read())
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def kill(self) -> None:
+        """kill -9."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> str:
+        """SIGTERM; what it wrote to its standard error."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: int) -> str:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        await self._process.wait()
+        return (await self._drain).decode()
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """One GET."""
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as reply:
+            return reply.status, await reply.read()
