@@ -5,6 +5,7 @@ while the file is not what this makes of it.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -96,7 +97,7 @@ def _codes() -> str:
     return "\n".join(["| code | worth another try |", "|---|---|", *rows])
 
 
-TABLES = {
+TABLES: dict[str, Callable[[], str]] = {
     "items": lambda: _structs(OutputItem),
     "parts": lambda: _structs(Part),
     "response": lambda: _plain(Response, Step, Usage),

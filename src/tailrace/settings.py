@@ -34,8 +34,8 @@ class Server(_Section, frozen=True, kw_only=True):
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
-    """`gather_ms`: how long commits may be gathered, for less CPU at more latency. `keep_s`: how long the log of an ended
-    run is kept beside its archive."""
+    """How long commits may be gathered (`gather_ms`), for less CPU at more latency, and how long the log of an ended
+    run is kept beside its archive (`keep_s`)."""
 
     gather_ms: float = 0.0
     keep_s: float = 60.0

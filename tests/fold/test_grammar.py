@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 
 from tailrace.fold.grammar import RULES, Grammar
-from tailrace.schema.codec import PAYLOAD_TYPES
 from tailrace.schema.events import (
+    PAYLOAD_TYPES,
     TERMINAL,
     ItemDelta,
     ItemDone,

@@ -15,7 +15,7 @@ from tailrace.schema.request import ModelRequest
 
 @dataclass(frozen=True, slots=True)
 class DecodeContext:
-    """Where the answer belongs: the step it is, and how to name items that the provider left unnamed.
+    """Where the answer belongs: its run and step, and how to name items that the provider left unnamed.
 
     An item's id is the provider's where it sends one that is not in `taken_ids` (the run's ids so far); otherwise
     `id_prefix` and a count.
@@ -23,6 +23,7 @@ class DecodeContext:
 
     provider_id: str
     model_id: str
+    response_id: str = ""
     step: int = 1
     id_prefix: str = "item_"
     taken_ids: Container[str] = field(default_factory=frozenset)

@@ -74,6 +74,8 @@ def is_news(value: object) -> bool:
 
 def unknown_news(source: Json, known: frozenset[str]) -> Json:
     """The fields that are not `known` and say something."""
+    if source.keys() <= known:  # the usual event says nothing unknown
+        return {}
     return {key: value for key, value in source.items() if key not in known and value and is_news(value)}
 
 

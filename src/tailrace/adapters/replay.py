@@ -1,8 +1,7 @@
 """A provider's recorded answer as a run's events, with fixed ids and times, so that the output is reproducible."""
 
 from collections.abc import Callable, Iterator
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from tailrace.adapters.base import DecodeContext, Decoder
 from tailrace.adapters.errors import names_error
@@ -40,7 +39,7 @@ def decode_events(
     `whole`: it is a non-streaming body. `chunk`: the stream is fed that many bytes at a time. Raises ProviderError
     where the bytes are no answer at all, but an error's body.
     """
-    context = context or DecodeContext(provider_id="provider", model_id="model")
+    context = replace(context or DecodeContext(provider_id="provider", model_id="model"), response_id=RUN_ID)
     decoding = decoder(context)
     payloads = decoding.whole(data) if whole else list(_fed(decoding, data, chunk))
     if decoding.error is not None and not payloads and _is_error_body(data):
@@ -55,7 +54,7 @@ def decode_events(
             created_at=0,
         ),
         StepStart(step=context.step, provider_id=context.provider_id, model_id=context.model_id),
-        *(_addressed(payload) for payload in payloads),
+        *payloads,
         *_ending(payloads, decoding.error, context),
     ]
 
@@ -75,10 +74,6 @@ def _is_error_body(data: bytes) -> bool:
         return names_error(codec.decode_any(body))
     except (InvalidJson, RecursionError):
         return False
-
-
-def _addressed(payload: Payload) -> Payload:
-    return replace(payload, response_id=RUN_ID) if isinstance(payload, UsageUpdate) else payload
 
 
 def _ending(payloads: list[Payload], error: ProviderError | None, context: DecodeContext) -> Iterator[Payload]:

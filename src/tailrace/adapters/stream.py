@@ -141,8 +141,7 @@ class StreamDecoder:
     def _tell_usage(self) -> None:
         usage = self._counts().usage
         if usage is not None:
-            # Whose run this is, only the caller knows.
-            self._collector.out.append(UsageUpdate(response_id="", usage=usage))
+            self._collector.out.append(UsageUpdate(response_id=self._context.response_id, usage=usage))
 
     def _tell_rest(self) -> None:
         """What was noted, and the provider's own counts where ours have no word for some of them."""

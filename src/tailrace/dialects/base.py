@@ -64,4 +64,4 @@ class Dialect:
 
 def sse(frames: Iterable[Frame], after: int = 0) -> bytes:
     """Those of the frames that stand behind `after`, as event stream bytes."""
-    return b"".join(frame.sse() for frame in frames if frame.seq > after)
+    return b"".join([frame.sse() for frame in frames if frame.seq > after])

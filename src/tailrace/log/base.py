@@ -67,3 +67,15 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Finish what was begun and let go. Later calls raise NotReady."""
+
+
+async def batches(log: Log, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+    """What the log holds behind `after` as of now, batch by batch; nothing for an unknown run."""
+    head = await log.head(run_id)
+    while head is not None and after < head.last_seq:
+        page = await log.read(run_id, after)
+        if not page:
+            return  # deleted meanwhile
+        for batch in page:
+            yield batch
+        after = page[-1].last_seq

@@ -71,6 +71,7 @@ class ModelCaller:
         context = DecodeContext(
             provider_id=request.provider_id,
             model_id=request.model_id,
+            response_id=writer.run_id,
             step=step,
             id_prefix=f"item_{step}_",
             taken_ids=frozenset(writer.state.item_ids),

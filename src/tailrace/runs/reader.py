@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log
+from tailrace.log.base import Log, batches
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound
 from tailrace.schema.response import ENDED, Response
@@ -26,8 +26,8 @@ class RunReader:
         if snapshot.status in ENDED:
             return snapshot
         state = Reducer(snapshot)
-        while page := await self._log.read(snapshot.id, state.last_seq):
-            state.fold(page)
+        async for batch in batches(self._log, snapshot.id, state.last_seq):
+            state.fold((batch,))
         return state.response() if state.start is not None else snapshot
 
     async def exists(self, run_id: str) -> None:

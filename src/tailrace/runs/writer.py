@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tailrace.fold.draft import start_of
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log
+from tailrace.log.base import Log, batches
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import (
@@ -39,9 +39,8 @@ class RunWriter:
     async def open(cls, log: Log, run_id: str) -> "RunWriter":
         """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
         writer = cls(log, run_id, await log.acquire(run_id))
-        while page := await log.read(run_id, writer.state.last_seq):
-            for batch in page:
-                writer._take(batch)
+        async for batch in batches(log, run_id):
+            writer._take(batch)
         return writer
 
     async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:

@@ -5,13 +5,14 @@ Decoding raises `InvalidJson`, whose `field` is a path such as `outputs[0].call_
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha1
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 
 from tailrace.schema.errors import InvalidJson
-from tailrace.schema.events import Event, Payload, ProviderEvent, TraceContext, type_of
+from tailrace.schema.events import PAYLOAD_TYPES, Event, Payload, ProviderEvent, TraceContext, type_of
 
 T = TypeVar("T")
 
@@ -88,14 +89,18 @@ def decode_payload(data: bytes) -> Payload:
 # table is empty; it is the one place to add to when a field changes its name or meaning.
 UPCASTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-PAYLOAD_TYPES: frozenset[str] = frozenset(str(kind.__struct_config__.tag) for kind in get_args(Payload))
-
 
 def event_id(run_id: str, seq: int) -> str:
-    """A UUID (RFC 9562 §5.5, version 5) derived from run and seq, so that a replay is the same to the byte."""
-    digest = sha1(b"%s%s/%d" % (_NAMESPACE, run_id.encode(), seq), usedforsecurity=False).hexdigest()
+    """A UUID (RFC 9562 §5.8, version 8) derived from run and seq, so that a replay is the same to the byte."""
+    return f"{_run_uuid(run_id)}-{seq:012x}"
+
+
+@lru_cache(maxsize=4096)
+def _run_uuid(run_id: str) -> str:
+    """The part of its events' ids that a run determines: 74 bits of its digest, version and variant."""
+    digest = sha1(_NAMESPACE + run_id.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}"
 
 
 def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload: Payload) -> Event:
@@ -111,17 +116,19 @@ def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload
     )
 
 
-def event_json(run_id: str, seq: int, timestamp: int, trace_json: bytes, kind: str, payload: bytes) -> bytes:
-    """The JSON of `envelope`'s event, from a payload that is JSON already: nothing is decoded to be encoded again."""
-    return b'{"event_id":"%b","seq":%d,"timestamp":%d,"trace_context":%b,"run_id":%b,"type":"%b","payload":%b}' % (
-        event_id(run_id, seq).encode(),
-        seq,
-        timestamp,
-        trace_json,
-        encode(run_id),
-        kind.encode(),
-        payload,
-    )
+def event_json(run_id: str, timestamp: int, trace: TraceContext) -> Callable[[int, str, bytes], bytes]:
+    """How to write the JSON of `envelope`'s events of one batch: of seq, type, and a payload that is JSON already.
+
+    Nothing is decoded to be encoded again, and what the events share is encoded once.
+    """
+    shared = b'"timestamp":%d,"trace_context":%b,"run_id":%b' % (timestamp, encode(trace), encode(run_id))
+
+    def write(seq: int, kind: str, payload: bytes) -> bytes:
+        return b'{"event_id":"%b","seq":%d,%b,"type":"%b","payload":%b}' % (
+            event_id(run_id, seq).encode(), seq, shared, kind.encode(), payload,
+        )  # fmt: skip
+
+    return write
 
 
 def decode_event(data: bytes | str) -> Event:

@@ -4,7 +4,7 @@ A *payload* is what is stored; an *event* is a payload in its envelope, as a rea
 are inflated on reading: a log keeps only seq, timestamp, trace context and payload.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -209,9 +209,13 @@ Payload = (
 TERMINAL = (ResponseDone, ResponseError, TurnAborted)
 
 
+_TYPES: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Payload)}
+PAYLOAD_TYPES: frozenset[str] = frozenset(_TYPES.values())
+
+
 def type_of(payload: Payload) -> str:
     """The payload's `type` tag."""
-    return str(payload.__struct_config__.tag)
+    return _TYPES[type(payload)]
 
 
 class Event(Struct, omit_defaults=True, kw_only=True, frozen=True):

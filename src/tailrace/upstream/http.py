@@ -136,9 +136,7 @@ class Upstream:
         sent = loop.time()
         response = await self._send(call, timeouts, sent)
         try:
-            if not 200 <= response.status < 300:
-                body = redact(await _error_body(response), call.headers)
-                raise http_error(response.status, response.headers, body)
+            await _check(response, call)
             watchdog = Watchdog(loop, timeouts, sent=sent, bark=response.content.set_exception)
             reply = Reply(response, host_of(call.url), watchdog)
             try:
@@ -179,6 +177,13 @@ class Upstream:
             if timer.expired():
                 raise timed_out(watchdog, limit) from None
             raise failure(error, host_of(call.url), in_body=False) from None
+
+
+async def _check(response: aiohttp.ClientResponse, call: Call) -> None:
+    """Raises what `http_error` makes of a status that is not 2xx."""
+    if not 200 <= response.status < 300:
+        body = redact(await _error_body(response), call.headers)
+        raise http_error(response.status, response.headers, body)
 
 
 def _headers(call: Call) -> CIMultiDict[str]:

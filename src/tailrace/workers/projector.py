@@ -10,8 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log
-from tailrace.schema.batch import Batch
+from tailrace.log.base import Log, batches
 from tailrace.schema.errors import NotReady
 from tailrace.schema.response import ENDED
 from tailrace.store.base import Projection, Store
@@ -87,21 +86,15 @@ class Projector:
     async def _project(self, run_id: str) -> Projection | None:
         state = self._states.setdefault(run_id, Reducer())
         before = state.last_seq
-        while page := await self._log.read(run_id, state.last_seq):
-            state.fold(page)
+        async for batch in batches(self._log, run_id, before):
+            state.fold((batch,))
         if state.start is None:  # deleted meanwhile
             del self._states[run_id]
             return None
         if state.last_seq == before:
             return None
-        archive = await self._whole(run_id) if state.status in ENDED else None
+        archive = [batch async for batch in batches(self._log, run_id)] if state.status in ENDED else None
         return Projection(response=state.response(), archive=archive)
-
-    async def _whole(self, run_id: str) -> list[Batch]:
-        batches: list[Batch] = []
-        while page := await self._log.read(run_id, batches[-1].last_seq if batches else 0):
-            batches += page
-        return batches
 
     def _forget(self, projections: list[Projection]) -> None:
         gone_at = self._clock() + self._keep_s

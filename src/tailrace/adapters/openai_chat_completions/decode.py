@@ -84,7 +84,8 @@ class ChatDecoder(StreamDecoder):
     def _event(self, event: Json) -> None:
         self._response_id = self._response_id or text_in(event, "id")
         self._model_id = self._model_id or text_in(event, "model")
-        self._usage = dict_in(event, "usage") or dict_in(dict_in(event, "x_groq"), "usage") or self._usage
+        if event.get("usage") or "x_groq" in event:
+            self._usage = dict_in(event, "usage") or dict_in(dict_in(event, "x_groq"), "usage") or self._usage
         facts = unknown_news(event, _CHUNK_KNOWN)
         if facts:
             self._collector.note(facts)
@@ -112,7 +113,8 @@ class ChatDecoder(StreamDecoder):
         facts = unknown_news(choice, _CHOICE_KNOWN)
         if facts:
             self._collector.note(facts)
-        self._usage = dict_in(choice, "usage") or self._usage
+        if "usage" in choice:
+            self._usage = dict_in(choice, "usage") or self._usage
         self._finish_reason = text_in(choice, "finish_reason") or self._finish_reason
         # A chunk may bring the whole message so far beside its delta; the delta holds.
         is_whole = "delta" not in choice
@@ -213,8 +215,8 @@ class ChatDecoder(StreamDecoder):
 
     def _think(self, delta: Json) -> None:
         """The text stands under one of several names, the same under each that is there; or in the details only."""
+        text = next((text_in(delta, name) for name in _REASONING_NAMES if text_in(delta, name)), "")
         details = dicts_in(delta, "reasoning_details")
-        text = next(filter(None, (text_in(delta, name) for name in _REASONING_NAMES)), "")
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)
             self._thinking()

@@ -8,12 +8,12 @@ from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
 
 def frames(batch: Batch) -> list[Frame]:
     """The frames of a batch, all of them."""
-    trace = codec.encode(batch.trace)
-    made = []
-    for offset, (payload, raw) in enumerate(zip(batch.payloads, batch.raw, strict=True)):
-        seq, kind = batch.first_seq + offset, type_of(payload)
-        made.append(Frame(seq, kind, codec.event_json(batch.run_id, seq, batch.timestamp, trace, kind, raw)))
-    return made
+    write = codec.event_json(batch.run_id, batch.timestamp, batch.trace)
+    kinds = map(type_of, batch.payloads)
+    return [
+        Frame(seq, kind, write(seq, kind, raw))
+        for seq, (kind, raw) in enumerate(zip(kinds, batch.raw, strict=True), batch.first_seq)
+    ]
 
 
 def _shared(batch: Batch) -> bytes:
