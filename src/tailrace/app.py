@@ -69,6 +69,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         gauges: dict[str, tuple[str, Callable[[], float]]] = {
             "runs_live": ("Runs being driven by this process.", lambda: len(runner.live)),
             "readers": ("Open event streams.", lambda: readers.count),
+            "runs_set_aside": ("Runs that cannot be projected.", lambda: len(projector.set_aside)),
         }
         stack.push_async_callback(projector.flush)
         await stack.enter_async_context(_background(projector.run, reaper.run))
@@ -85,6 +86,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             readers=readers,
             metrics=metrics.registry(gauges),
             settle=projector.settle,
+            set_aside=projector.set_aside,
             now=now_ms,
             new_id=new_id,
         )

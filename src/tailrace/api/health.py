@@ -1,12 +1,21 @@
 """Liveness, readiness, metrics, and the API described."""
 
-from typing import Any
+from typing import Any, Literal
 
 from litestar import MediaType, Request, Response, get
+from msgspec import Struct
 from prometheus_client import generate_latest
 
 from tailrace.api.services import Injected
 from tailrace.schema import codec
+
+
+class Readiness(Struct, frozen=True):
+    """What `/readyz` says."""
+
+    status: Literal["ready"]
+    set_aside: list[str]
+
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -18,11 +27,11 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/readyz")
-async def readyz(services: Injected) -> dict[str, str]:
-    """The log and the store can be reached; 503 where not."""
+async def readyz(services: Injected) -> Readiness:
+    """The log and the store can be reached; 503 where not. Runs that cannot be projected are named."""
     await services.log.ping()
     await services.store.ping()
-    return {"status": "ready"}
+    return Readiness(status="ready", set_aside=sorted(services.set_aside))
 
 
 @get("/metrics", media_type=MediaType.TEXT)

@@ -1,6 +1,6 @@
 """What the routes need, wired together in app.py."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
@@ -32,6 +32,7 @@ class Services:
     readers: Readers
     metrics: CollectorRegistry
     settle: Callable[[str], Awaitable[None]]
+    set_aside: Collection[str]
     now: Callable[[], int]
     new_id: Callable[[str], str]
 

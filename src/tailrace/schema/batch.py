@@ -7,7 +7,10 @@ and time only at `log.append`).
 from collections.abc import Callable, Iterator, Sequence
 
 from tailrace.schema import codec
-from tailrace.schema.events import TERMINAL, Event, Payload, TraceContext
+from tailrace.schema.errors import InvalidJson
+from tailrace.schema.events import TERMINAL, Event, Payload, ProviderEvent, TraceContext
+
+UNREADABLE = "unreadable"
 
 
 class Batch:
@@ -41,8 +44,24 @@ class Batch:
     def payloads(self) -> Sequence[Payload]:
         """The payloads, decoded (and brought up to date, see `codec.decode_payload`)."""
         if self._payloads is None:
-            self._payloads = [codec.decode_payload(raw) for raw in self._raw or ()]
-        return self._payloads
+            self._decode()
+        return self._payloads or ()
+
+    def _decode(self) -> None:
+        """What cannot be read (a damaged file, another program's doing) becomes a `provider_event` that holds it: it
+        spoils neither the run's other events nor other runs."""
+        raw, payloads = list(self._raw or ()), []
+        for at, data in enumerate(raw):
+            try:
+                payloads.append(codec.decode_payload(data))
+            except InvalidJson as error:
+                kept = {"error": error.message, "raw": data.decode("utf-8", "backslashreplace")}
+                damage = ProviderEvent(
+                    provider_id="tailrace", name=UNREADABLE, data={"error": error.message, "raw": text}
+                )
+                payloads.append(damage)
+                raw[at] = codec.encode(damage)
+        self._raw, self._payloads = raw, payloads
 
     @property
     def raw(self) -> Sequence[bytes]:

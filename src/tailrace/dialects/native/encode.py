@@ -9,7 +9,7 @@ from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
 def frames(batch: Batch) -> list[Frame]:
     """The frames of a batch, all of them."""
     write = codec.event_json(batch.run_id, batch.timestamp, batch.trace)
-    kinds = map(type_of, batch.payloads)
+    kinds = [type_of(payload) for payload in batch.payloads]  # before `raw`: what cannot be read is replaced by then
     return [
         Frame(seq, kind, write(seq, kind, raw))
         for seq, (kind, raw) in enumerate(zip(kinds, batch.raw, strict=True), batch.first_seq)
