@@ -223,7 +223,7 @@ async def test_c15_a_provider_that_stalls_is_given_up(tmp_path: Path, upstream: 
 
 
 @pytest.mark.parametrize("when", ["text", "waiting for headers", "backoff", "tool outputs"])
-async def test_c14_cancel_ends_the_run_within_a_second(server: Served, when: str):
+async def test_c14_a18_cancel_ends_the_run_within_a_second(server: Served, when: str):
     """Whatever the run is at: aborted, its socket closed, its items kept, its calls answered; again changes nothing."""
     scripts = {
         "text": [Text("so far"), Stall()],
@@ -314,6 +314,50 @@ async def test_the_step_limit_is_a_finish_of_its_own(tmp_path: Path, upstream: S
         response = await checked(server, await events_of(server, run_id))
     assert response.finish_reason == "limit"
     assert len(upstream.requests) == 2
+
+
+@every_wire
+async def test_c30_c31_just_the_tools_asked_for_are_offered(server: Served, wire: str):
+    """Two tools: the request has exactly those two. None: it has none, and nothing is made up."""
+    other = {"name": "now", "parameters": {"type": "object", "properties": {}}}
+    await run(server, tools=[WEATHER, other], model_id=f"{wire}/m")
+    await run(server, model_id=f"{wire}/m")
+    offered, none = (request.body for request in server.upstream.requests)
+    names = [tool.get("name") or tool["function"]["name"] for tool in offered["tools"]]
+    assert names == ["weather", "now"]
+    assert "tools" not in none
+
+
+async def test_a17_a_refused_key_is_not_tried_again(server: Served):
+    """Keys come from the environment and cannot be refreshed: 401 ends the run at once, with one request."""
+    server.upstream.enqueue([HttpError(401)])
+    _, response = await run(server)
+    assert response.error is not None
+    assert (response.error.code, response.error.retryable) == ("authentication", False)
+    assert len(server.upstream.requests) == 1
+
+
+async def test_c1_two_who_answer_one_call_make_one_output(server: Served):
+    """Ten clients send the output of one call at once: one is taken, the others are told; the model hears it once."""
+    server.upstream.enqueue([Call("weather", "{}", call_id="c1")], [Text("done")])
+    run_id = (await server.client.submit(prompt="x", tools=[WEATHER]))["run_id"]
+    await until(server, run_id, "requires_action")
+    outputs = [server.client.outputs(run_id, [{"call_id": "c1", "output": str(n)}]) for n in range(10)]
+    answers = await asyncio.gather(*outputs, return_exceptions=True)
+    assert sum(answer is None for answer in answers) == 1
+    assert {error.status for error in answers if isinstance(error, ClientError)} <= {400, 409}
+    response = await checked(server, await events_of(server, run_id))
+    assert sum(isinstance(item, FunctionCallOutputItem) for item in response.output_items) == 1
+    assert len(server.upstream.requests) == 2
+
+
+async def test_c67_without_the_history_the_second_turn_would_fail(server: Served, monkeypatch: pytest.MonkeyPatch):
+    """The test of threads (c3) can fail: with the history taken out, the model knows nothing of the first turn."""
+    monkeypatch.setattr("tailrace.runs.drive.conversation", lambda _earlier, current: current.output_items)
+    first = await server.client.submit(prompt="remember the word xyzzy")
+    await events_of(server, first["run_id"])
+    _, response = await run(server, prompt="what did i say?", thread_id=first["thread_id"])
+    assert "xyzzy" not in text_of(response)
 
 
 async def test_c55_a_run_id_is_used_once(server: Served):

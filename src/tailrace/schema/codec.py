@@ -74,7 +74,7 @@ def decode_payload(data: bytes) -> Payload:
     try:
         return _payload_decoder.decode(data)
     except msgspec.ValidationError as error:
-        stored = _any_decoder.decode(data)
+        stored = decode_any(data)
         name = stored.get("type") if isinstance(stored, dict) else None
         if name in UPCASTS:
             return convert(UPCASTS[name](stored), Payload)  # type: ignore[arg-type]  # a union is a type to msgspec

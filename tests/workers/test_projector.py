@@ -1,0 +1,163 @@
+"""The projector: what the log says gets into the store, whatever gets in between."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tailrace.fold.reducer import fold
+from tailrace.log.memory import MemoryLog
+from tailrace.schema import codec
+from tailrace.schema.errors import NotReady
+from tailrace.schema.events import ItemDelta, ItemStart, Payload, ResponseDone, ResponseStart, TraceContext
+from tailrace.schema.request import Generation, RunRequest
+from tailrace.schema.response import Response
+from tailrace.store.base import Projection, StoredRun, Thread
+from tailrace.store.sql import SqlStore, open_store
+from tailrace.workers.projector import ATTEMPTS, Projector
+
+TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+
+class CountingStore(SqlStore):
+    """The real store, which counts what it is asked to write and may be told to fail."""
+
+    writes: list[str]
+    poison: str | None = None
+    down = False
+
+    async def project(self, projections: Sequence[Projection]) -> None:
+        """Write them, unless one of them is poison, or the store is down."""
+        if self.down or self.poison in {each.response.id for each in projections}:
+            raise NotReady("told to fail")
+        await super().project(projections)
+        self.writes += [each.response.id for each in projections]
+
+    async def ping(self) -> None:
+        """Raises NotReady while down."""
+        if self.down:
+            raise NotReady("told to be down")
+        await super().ping()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[CountingStore]:
+    opened = await open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    opened.__class__ = CountingStore
+    assert isinstance(opened, CountingStore)
+    opened.writes = []
+    yield opened
+    await opened.close()
+
+
+def start(run_id: str) -> ResponseStart:
+    return ResponseStart(
+        response_id=run_id, turn_id="t", thread_id=f"thread_{run_id}", model_id="m", provider_id="p", created_at=1
+    )
+
+
+def done(run_id: str) -> ResponseDone:
+    return ResponseDone(response_id=run_id, status="complete", finish_reason="stop")
+
+
+async def begin(log: MemoryLog, store: SqlStore, run_id: str, *payloads: Payload) -> int:
+    """A run in store and log, with its first events."""
+    request = RunRequest(
+        run_id=run_id, turn_id="t", thread_id=f"thread_{run_id}", provider_id="p", model_id="m", input=[],
+        generation=Generation(),
+    )  # fmt: skip
+    queued = Response(
+        id=run_id, turn_id="t", thread_id=request.thread_id, model_id="m", provider_id="p", created_at=1, updated_at=1,
+        status="queued", output_items=[], steps=[], finish_reason=None, last_seq=0,
+    )  # fmt: skip
+    thread = Thread(thread_id=request.thread_id, created_at=1, updated_at=1)
+    await store.create_run(StoredRun(request=request, digest="d", response=queued), thread)
+    epoch = await log.acquire(run_id)
+    await log.append(run_id, epoch, [start(run_id), *payloads], TRACE)
+    return epoch
+
+
+def projector(log: MemoryLog, store: SqlStore) -> Projector:
+    return Projector(log, store, keep_s=60, clock=time.monotonic)
+
+
+async def test_c40_a_projector_restarted_after_any_event_ends_with_the_same_state(store: CountingStore):
+    """Killed after k events, for every k, and begun anew: what is stored in the end is the fold of the log."""
+    payloads: list[Payload] = [ItemStart(item_id="a", item_type="message")]
+    payloads += [ItemDelta(item_id="a", delta_content=f"{n} ") for n in range(6)]
+    for cut in range(len(payloads) + 1):
+        log, run_id = MemoryLog(), f"run{cut}"
+        epoch = await begin(log, store, run_id)
+        for at, payload in enumerate(payloads):
+            if at == cut:
+                await projector(log, store).settle(run_id)
+            await log.append(run_id, epoch, [payload], TRACE)
+        if cut == len(payloads):
+            await projector(log, store).settle(run_id)
+        await log.append(run_id, epoch, [done(run_id)], TRACE)
+        await projector(log, store).settle(run_id)
+        stored = (await store.get_run(run_id)).response
+        assert stored == fold(await log.read(run_id))
+        archived = await store.archived(run_id)
+        assert archived is not None
+        assert fold(archived) == stored
+
+
+async def test_c41_a_run_that_always_fails_is_set_aside_and_shown(store: CountingStore):
+    """After so many tries it is left, visibly; the others are projected meanwhile and go on being."""
+    log = MemoryLog()
+    await begin(log, store, "poison")
+    epoch = await begin(log, store, "fine")
+    store.poison = "poison"
+    working = projector(log, store)
+    task = asyncio.create_task(working.run())
+    async with asyncio.timeout(10):
+        while not working.set_aside:
+            await asyncio.sleep(0.01)
+    assert working.set_aside == {"poison"}
+    assert (await store.get_run("fine")).response.last_seq == 1
+    await log.append("fine", epoch, [done("fine")], TRACE)
+    async with asyncio.timeout(5):
+        while (await store.get_run("fine")).response.status != "complete":
+            await asyncio.sleep(0.01)
+    assert store.writes.count("fine") <= ATTEMPTS + 2
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_store_that_is_down_blames_no_run(store: CountingStore):
+    """While the store is out of reach nothing is set aside; when it is back, nothing is missing."""
+    log = MemoryLog()
+    await begin(log, store, "a", done("a"))
+    store.down = True
+    working = projector(log, store)
+    task = asyncio.create_task(working.run())
+    await asyncio.sleep(1.2)
+    assert not working.set_aside
+    store.down = False
+    async with asyncio.timeout(5):
+        while (await store.get_run("a")).response.status != "complete":
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingStore):
+    """Garbage in a log is kept under its run as a `provider_event`; the run's other events and other runs go on."""
+    log = MemoryLog()
+    for run_id in ("bad", "good"):
+        await begin(log, store, run_id, ItemStart(item_id="a", item_type="message"))
+    (batch,) = await log.read("bad")
+    batch._payloads = None
+    batch._raw = [codec.encode(start("bad")), b'{"type":"item_start","item_id":7']
+    working = projector(log, store)
+    await working.settle("bad")
+    await working.settle("good")
+    assert (await store.get_run("bad")).response.last_seq == 2
+    assert (await store.get_run("good")).response.last_seq == 2
+    damage = batch.payloads[1]
+    assert damage.name == "unreadable"
+    assert damage.data["raw"] == '{"type":"item_start","item_id":7'
+    assert codec.decode_payload(batch.raw[1]) == damage
