@@ -26,7 +26,7 @@ from tests.support.events import START, runs
 TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
-def encode(payloads: list[Payload], times: list[int] | None = None, view: View = View()) -> list[dict[str, Any]]:  # noqa: B008
+def encode(payloads: list[Payload], times: list[int] | None = None, view: View = View()) -> list[dict[str, Any]]:  # noqa: B008  # a View is frozen
     return [codec.decode_any(frame.data) for frame in frames(payloads, times, view)]
 
 

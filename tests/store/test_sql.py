@@ -18,7 +18,6 @@ from sqlalchemy import create_engine
 from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.store import migrations, tables
 from tailrace.store.base import Projection
-from tailrace.store.engine import shown
 from tailrace.store.migrations import migrate
 from tailrace.store.sql import SqlStore, open_store
 from tailrace.testing.store_conformance import NOW, a_log, a_response, a_run, a_thread, end, fill
@@ -137,7 +136,6 @@ async def test_a_database_that_cannot_be_opened_is_a_setting_to_mend(tmp_path: P
         with pytest.raises(SettingsError) as caught:
             await open_store(wrong)
         assert "secret" not in caught.value.message
-    assert shown("postgres://user:secret@host/db") == "postgresql+asyncpg://user:***@host/db"
 
 
 async def test_c57_a_deletion_that_fails_changes_nothing(path: Path) -> None:

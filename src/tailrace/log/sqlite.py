@@ -41,6 +41,7 @@ CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begi
 CHECKPOINT_SECONDS = 5.0
 QUIET_SECONDS = 1e-4  # since the last commit: what comes after this long is likely to be alone
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
+PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
 SLICE = 256  # batches deleted in one transaction: about a millisecond
 
 _log = structlog.get_logger(__name__)
@@ -86,6 +87,8 @@ class SqliteLog:
         self._gather_seconds = gather_ms / 1000
         self._db = sql.open_log(path)
         (self._last_key,) = self._db.execute(sql.LAST_RUN).fetchone()
+        (self._last_id,) = self._db.execute(sql.LAST_ID).fetchone()
+        self._fresh_pages = 0  # about how many hold the batches that have no place yet
         self._writers: dict[str, Writer] = {}
         self._group: list[tuple[asyncio.Future[Any], _Command]] = []
         self._reader = sql.Reader(path)
@@ -138,7 +141,9 @@ class SqliteLog:
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """See `Log.delete`. They are forgotten all at once; their batches then go in slices."""
-        for key in await self._submit(partial(self._forget, run_ids)):
+        keys = await self._submit(partial(self._forget, run_ids))
+        await self._submit(self._place)
+        for key in keys:
             while await self._submit(partial(self._delete_slice, key)):
                 pass
 
@@ -217,6 +222,8 @@ class SqliteLog:
                     outcomes.append(command(transaction))
                 except (LogError, RequestError) as refusal:
                     outcomes.append(refusal)
+            if self._fresh_pages >= PLACE_PAGES:
+                self._place(transaction)
             transaction.write(self._db)
         except Exception as error:
             self._roll_back(transaction)
@@ -234,6 +241,7 @@ class SqliteLog:
         for run_id in transaction.forgotten:
             self._writers.pop(run_id, None)
             self._live.forget(run_id)
+        self._fresh_pages += transaction.pages
         self._checkpoints.written(transaction.pages + len(transaction.statements))
 
     def _roll_back(self, transaction: _Transaction) -> None:
@@ -272,9 +280,10 @@ class SqliteLog:
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
         stamp = (batch.timestamp, trace.traceparent, trace.tracestate)
-        transaction.batches.append((writer.key, batch.first_seq, batch.last_seq, *stamp, rest))
+        self._last_id += 1
+        transaction.batches.append((self._last_id, writer.key, batch.first_seq, batch.last_seq, *stamp, rest))
         transaction.published.append((writer, batch, len(rest) + 1))
-        transaction.pages += 2 + len(rest) // sql.PAGE_SIZE
+        transaction.pages += 1 + len(rest) // sql.PAGE_SIZE
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch
@@ -286,12 +295,16 @@ class SqliteLog:
         transaction.forgotten.update(run_ids)
         return keys
 
+    def _place(self, transaction: _Transaction) -> None:
+        transaction.statements += [(statement, ()) for statement in sql.PLACE]
+        self._fresh_pages = 0
+
     def _delete_slice(self, key: int, transaction: _Transaction) -> bool:
         (end,) = self._db.execute(sql.SLICE_END, (key, SLICE)).fetchone()
         if end is None:
             transaction.statements.append((sql.DELETE_RUN, (key,)))
             return False
-        transaction.statements.append((sql.DELETE_SLICE, (key, end)))
+        transaction.statements += [(statement, (key, end)) for statement in sql.DELETE_SLICE]
         return True
 
     def _writer(self, run_id: str) -> Writer | None:

@@ -1,8 +1,14 @@
 """The SQLite log's file: its schema, its statements, and what runs on threads beside the event loop.
 
 One row per append: a batch's payloads as JSON joined by newlines (JSON as `codec` writes it holds none). Rows are
-appended in the order of their commits and found by an index on (run, last_seq), which costs a commit less than a table
-clustered by run would. Pages of 2 KiB halve what a commit of one event writes.
+appended in the order of their commits, so that a commit of one event writes one page, of 2 KiB. What finds a run's rows,
+the table `places`, is brought up to date for many of them at once (`PLACE`), and readers look through the few that are
+not in it yet, whose ids are above `placed.id`. An index proper would have each commit write a page more, and a table
+clustered by run more than that.
+
+The file is opened through SQLite's `unix-excl` VFS (https://www.sqlite.org/vfs.html): it is locked for this process once,
+and the connections in it share the write-ahead log's index on the heap; so a commit makes no system calls for locks.
+Other processes find the file locked while the server runs.
 
 A run that is being deleted has no `run_id` any more: nobody finds it, while its batches go in slices.
 """
@@ -41,7 +47,14 @@ _STEPS = (
         tracestate TEXT,
         payloads BLOB NOT NULL
     );
-    CREATE UNIQUE INDEX batches_by_run ON batches (run, last_seq);
+    CREATE TABLE places (
+        run INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY (run, last_seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE placed (id INTEGER NOT NULL);
+    INSERT INTO placed VALUES (0);
     """,
 )
 VERSION = len(_STEPS)
@@ -50,32 +63,55 @@ INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?)"
 SET_EPOCH = "UPDATE runs SET epoch = ? WHERE run = ?"
 SEAL = "UPDATE runs SET sealed = 1 WHERE run = ?"
 INSERT_BATCH = (
-    "INSERT INTO batches (run, first_seq, last_seq, timestamp, traceparent, tracestate, payloads)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO batches (id, run, first_seq, last_seq, timestamp, traceparent, tracestate, payloads)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FRESH = "id > (SELECT id FROM placed)"
+PLACE = (
+    f"INSERT INTO places SELECT run, last_seq, id FROM batches WHERE {_FRESH}",
+    "UPDATE placed SET id = max(id, (SELECT coalesce(max(id), 0) FROM batches))",
 )
 FIND_RUN = "SELECT run, epoch, sealed FROM runs WHERE run_id = ?"
-LAST_BATCH = "SELECT last_seq, timestamp FROM batches WHERE run = ? ORDER BY last_seq DESC LIMIT 1"
+LAST_BATCH = (
+    "SELECT last_seq, timestamp FROM places JOIN batches USING (run, last_seq, id) WHERE run = ?1"
+    f" UNION ALL SELECT last_seq, timestamp FROM batches WHERE {_FRESH} AND run = ?1"
+    " ORDER BY last_seq DESC LIMIT 1"
+)
 LAST_RUN = "SELECT coalesce(max(run), 0) FROM runs"
+LAST_ID = "SELECT max(id, (SELECT coalesce(max(id), 0) FROM batches)) FROM placed"
 FORGET_RUN = "UPDATE runs SET run_id = NULL, sealed = 1 WHERE run = ?"
-SLICE_END = "SELECT max(last_seq) FROM (SELECT last_seq FROM batches WHERE run = ? ORDER BY last_seq LIMIT ?)"
-DELETE_SLICE = "DELETE FROM batches WHERE run = ? AND last_seq <= ?"
+SLICE_END = "SELECT max(last_seq) FROM (SELECT last_seq FROM places WHERE run = ? ORDER BY last_seq LIMIT ?)"
+DELETE_SLICE = (
+    "DELETE FROM batches WHERE id IN (SELECT id FROM places WHERE run = ? AND last_seq <= ?)",
+    "DELETE FROM places WHERE run = ? AND last_seq <= ?",
+)
 DELETE_RUN = "DELETE FROM runs WHERE run = ?"
 TOUCH = f"PRAGMA user_version = {VERSION}"  # the smallest write: the first page, as it is
+_CLEAN = """
+    DELETE FROM batches WHERE id IN (SELECT id FROM places WHERE run IN (SELECT run FROM runs WHERE run_id IS NULL));
+    DELETE FROM places WHERE run IN (SELECT run FROM runs WHERE run_id IS NULL);
+    DELETE FROM runs WHERE run_id IS NULL;
+"""
 _HEADS = (
-    "SELECT run_id, epoch, (SELECT coalesce(max(last_seq), 0) FROM batches WHERE batches.run = runs.run), sealed"
-    " FROM runs WHERE run_id IS NOT NULL"
+    f"WITH fresh AS (SELECT run, max(last_seq) AS last_seq FROM batches WHERE {_FRESH} GROUP BY run)"
+    " SELECT run_id, epoch,"
+    " coalesce(fresh.last_seq, (SELECT max(last_seq) FROM places WHERE places.run = runs.run), 0), sealed"
+    " FROM runs LEFT JOIN fresh USING (run) WHERE run_id IS NOT NULL"
 )
 _UNSEALED = f"{_HEADS} AND sealed = 0 ORDER BY run"
 _HEAD = f"{_HEADS} AND run_id = ?"
+_COLUMNS = "last_seq, first_seq, timestamp, traceparent, tracestate, payloads"
+_BEHIND = "run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2"
 _BATCHES = (
-    "SELECT first_seq, timestamp, traceparent, tracestate, payloads FROM batches"
-    " WHERE run = (SELECT run FROM runs WHERE run_id = ?) AND last_seq > ? ORDER BY last_seq"
+    f"SELECT {_COLUMNS} FROM places JOIN batches USING (run, last_seq, id) WHERE {_BEHIND}"
+    f" UNION ALL SELECT {_COLUMNS} FROM batches WHERE {_FRESH} AND {_BEHIND} ORDER BY last_seq"
 )
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """One more connection to a log that `open_log` has opened. One thread at a time may use it."""
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    uri = f"{path.absolute().as_uri()}?vfs=unix-excl"
+    db = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA wal_autocheckpoint = 0")
     return db
@@ -111,10 +147,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         )
     for number, step in enumerate(_STEPS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("DELETE FROM batches WHERE run IN (SELECT run FROM runs WHERE run_id IS NULL)")
-    db.execute("DELETE FROM runs WHERE run_id IS NULL")
-    db.execute("COMMIT")
+    db.executescript(f"BEGIN IMMEDIATE; {';'.join(PLACE)}; {_CLEAN} COMMIT;")
 
 
 def checkpoint(db: sqlite3.Connection) -> None:
@@ -169,7 +202,7 @@ def _head(row: tuple[str, int, int, int]) -> Head:
 
 def _batches(run_id: str, rows: sqlite3.Cursor) -> Iterator[Batch]:
     trace = TraceContext("")
-    for first_seq, timestamp, traceparent, tracestate, payloads in rows:
+    for _, first_seq, timestamp, traceparent, tracestate, payloads in rows:
         if (trace.traceparent, trace.tracestate) != (traceparent, tracestate):
             trace = TraceContext(traceparent, tracestate)
         yield Batch(run_id, first_seq, timestamp, trace, raw=payloads.split(b"\n"))

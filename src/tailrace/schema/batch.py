@@ -56,9 +56,7 @@ class Batch:
                 payloads.append(codec.decode_payload(data))
             except InvalidJson as error:
                 kept = {"error": error.message, "raw": data.decode("utf-8", "backslashreplace")}
-                damage = ProviderEvent(
-                    provider_id="tailrace", name=UNREADABLE, data={"error": error.message, "raw": text}
-                )
+                damage = ProviderEvent(provider_id="tailrace", name=UNREADABLE, data=kept)
                 payloads.append(damage)
                 raw[at] = codec.encode(damage)
         self._raw, self._payloads = raw, payloads

@@ -4,31 +4,26 @@ import asyncio
 import sys
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tailrace.schema.errors import SettingsError
 from tailrace.store.tables import REVISION
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_SQLITE_CONNECTIONS = 4
+CONNECTIONS = 3  # one that writes, and those that read
 _BUSY_MS = 5000
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """An engine for `sqlite:///path` or `postgresql://…`. Raises SettingsError for anything else.
+def make_engine(url: str) -> Engine:
+    """An engine for `sqlite:///path`. Raises SettingsError for anything else.
 
-    On SQLite, a transaction takes the write lock at its beginning where the connection has the execution option
-    `write`: one that takes it later, behind a read, cannot wait for it.
+    A transaction takes the write lock at its beginning where the connection has the execution option `write`: one that
+    takes it later, behind a read, cannot wait for it. Without that option each statement stands alone.
     """
-    location = _location(url)
-    if location.get_backend_name() != "sqlite":
-        return create_async_engine(location)
-    engine = create_async_engine(location, pool_size=_SQLITE_CONNECTIONS, max_overflow=0)
-    event.listen(engine.sync_engine, "connect", _on_connect)
-    event.listen(engine.sync_engine, "begin", _on_begin)
+    engine = create_engine(_location(url), pool_size=CONNECTIONS, max_overflow=0)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
     return engine
 
 
@@ -37,15 +32,20 @@ def shown(url: str) -> str:
     return _location(url).render_as_string(hide_password=True)
 
 
-async def make_ready(engine: AsyncEngine, url: str) -> None:
+def reason(error: Exception) -> str:
+    """What the driver said, without the statement and its values: these are the user's own (rule 9)."""
+    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+
+
+async def make_ready(engine: Engine, url: str) -> None:
     """Make the tables where there are none. Raises SettingsError where they are of another version.
 
     A process of its own makes them: what migrations take to import would stay in this one.
     """
-    revision = await _revision(engine)
+    revision = await asyncio.to_thread(_revision, engine)
     if revision is None:
         await _migrate_beside(url)
-        revision = await _revision(engine)
+        revision = await asyncio.to_thread(_revision, engine)
     if revision != REVISION:
         raise SettingsError(
             f"the store {shown(url)} is of version {revision or 'unknown'}, and this Tailrace needs {REVISION}:"
@@ -56,22 +56,20 @@ async def make_ready(engine: AsyncEngine, url: str) -> None:
 def _location(url: str) -> URL:
     try:
         location = make_url(url)
-        return location.set(drivername=_DRIVERS[location.get_backend_name()])
-    except (ArgumentError, KeyError) as error:
-        raise SettingsError("the store's URL is none of sqlite:///path and postgresql://…") from error
+    except ArgumentError as error:
+        raise SettingsError("the store's URL is not of the form sqlite:///path") from error
+    if location.get_backend_name() != "sqlite":
+        raise SettingsError("the store's URL is not of the form sqlite:///path")
+    return location.set(drivername="sqlite")
 
 
-async def _revision(engine: AsyncEngine) -> str | None:
+def _revision(engine: Engine) -> str | None:
     """The version that the database says it is of: "" where it does not say, None where it is empty."""
-    async with engine.connect() as connection:
-        names = await connection.run_sync(_table_names)
+    with engine.connect() as connection:
+        names = inspect(connection).get_table_names()
         if "alembic_version" in names:
-            return await connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
+            return connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
         return "" if names else None
-
-
-def _table_names(connection: Connection) -> list[str]:
-    return inspect(connection).get_table_names()
 
 
 async def _migrate_beside(url: str) -> None:
@@ -94,4 +92,5 @@ def _on_connect(connection: Any, _: object) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+    if connection.get_execution_options().get("write"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

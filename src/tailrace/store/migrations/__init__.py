@@ -3,6 +3,7 @@
 Alembic is imported only where a database is in fact changed: it would double what an idle server takes.
 """
 
+import asyncio
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -17,16 +18,20 @@ async def migrate(url: str) -> None:
 
     Raises SettingsError where that cannot be done, also where a newer Tailrace has been at work.
     """
+    await asyncio.to_thread(_migrate, url)
+
+
+def _migrate(url: str) -> None:
     from alembic.util import CommandError
 
     engine = make_engine(url)
     try:
-        async with engine.execution_options(write=True).begin() as connection:
-            await connection.run_sync(_upgrade)
+        with engine.execution_options(write=True).begin() as connection:
+            _upgrade(connection)
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise SettingsError(f"the store {shown(url)} cannot be brought up to date: {error}") from error
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 def _upgrade(connection: Connection) -> None:
