@@ -92,15 +92,18 @@ UPCASTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 def event_id(run_id: str, seq: int) -> str:
     """A UUID (RFC 9562 §5.8, version 8) derived from run and seq, so that a replay is the same to the byte."""
-    return f"{_run_uuid(run_id)}-{seq:012x}"
+    return f"{_of_run(run_id)[0].decode()}-{seq:012x}"
 
 
 @lru_cache(maxsize=4096)
-def _run_uuid(run_id: str) -> str:
-    """The part of its events' ids that a run determines: 74 bits of its digest, version and variant."""
+def _of_run(run_id: str) -> tuple[bytes, bytes]:
+    """What a run's events share: how their ids begin (74 bits of the run's digest, version, variant); its id as JSON."""
     digest = sha1(_NAMESPACE + run_id.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}"
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}".encode(), encode(run_id)
+
+
+_trace_json = lru_cache(maxsize=4096)(encode)
 
 
 def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload: Payload) -> Event:
@@ -116,19 +119,13 @@ def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload
     )
 
 
-def event_json(run_id: str, timestamp: int, trace: TraceContext) -> Callable[[int, str, bytes], bytes]:
-    """How to write the JSON of `envelope`'s events of one batch: of seq, type, and a payload that is JSON already.
-
-    Nothing is decoded to be encoded again, and what the events share is encoded once.
-    """
-    shared = b'"timestamp":%d,"trace_context":%b,"run_id":%b' % (timestamp, encode(trace), encode(run_id))
-
-    def write(seq: int, kind: str, payload: bytes) -> bytes:
-        return b'{"event_id":"%b","seq":%d,%b,"type":"%b","payload":%b}' % (
-            event_id(run_id, seq).encode(), seq, shared, kind.encode(), payload,
-        )  # fmt: skip
-
-    return write
+def event_json(run_id: str, seq: int, timestamp: int, trace: TraceContext, kind: str, payload: bytes) -> bytes:
+    """The JSON of `envelope`'s event, from a payload that is JSON already: nothing is decoded to be encoded again."""
+    prefix, run = _of_run(run_id)
+    return (
+        b'{"event_id":"%b-%012x","seq":%d,"timestamp":%d,"trace_context":%b,"run_id":%b,"type":"%b","payload":%b}'
+        % (prefix, seq, seq, timestamp, _trace_json(trace), run, kind.encode(), payload)
+    )
 
 
 def decode_event(data: bytes | str) -> Event:

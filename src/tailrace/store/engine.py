@@ -11,20 +11,22 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tailrace.schema.errors import SettingsError
 from tailrace.store.tables import REVISION
 
-CONNECTIONS = 3  # one that writes, and those that read
 _BUSY_MS = 5000
 
 
 def make_engine(url: str) -> Engine:
     """An engine for `sqlite:///path`. Raises SettingsError for anything else.
 
-    A transaction takes the write lock at its beginning where the connection has the execution option `write`: one that
-    takes it later, behind a read, cannot wait for it. Without that option each statement stands alone.
+    On its connections each statement stands alone, unless `begin_writing` begins a transaction of several.
     """
-    engine = create_engine(_location(url), pool_size=CONNECTIONS, max_overflow=0)
+    engine = create_engine(_location(url))
     event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction that holds the write lock: one that takes it later, behind a read, cannot wait for it."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def shown(url: str) -> str:
@@ -89,8 +91,3 @@ def _on_connect(connection: Any, _: object) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.close()
-
-
-def _on_begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("write"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -73,7 +73,7 @@ class SqlStore:
     # --- runs -------------------------------------------------------------------------------------------------------
 
     async def create_run(self, run: StoredRun, new_thread: Thread | None) -> StoredRun:
-        """See `Store.create_run`. What stands in the way is looked for only where something does: few runs pay for it."""
+        """See `Store.create_run`. What stands in the way is looked for only where something does."""
         try:
             return await self._db.write(sql_runs.insert_run, run, new_thread)
         except sql_runs.Taken:

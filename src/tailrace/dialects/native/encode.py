@@ -8,12 +8,12 @@ from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
 
 def frames(batch: Batch) -> list[Frame]:
     """The frames of a batch, all of them."""
-    write = codec.event_json(batch.run_id, batch.timestamp, batch.trace)
-    kinds = [type_of(payload) for payload in batch.payloads]  # before `raw`: what cannot be read is replaced by then
-    return [
-        Frame(seq, kind, write(seq, kind, raw))
-        for seq, (kind, raw) in enumerate(zip(kinds, batch.raw, strict=True), batch.first_seq)
-    ]
+    run_id, timestamp, trace, made = batch.run_id, batch.timestamp, batch.trace, []
+    payloads = batch.payloads  # before `raw`: what cannot be read is replaced by then
+    for seq, (payload, raw) in enumerate(zip(payloads, batch.raw, strict=True), batch.first_seq):
+        kind = type_of(payload)
+        made.append(Frame(seq, kind, codec.event_json(run_id, seq, timestamp, trace, kind, raw)))
+    return made
 
 
 def _shared(batch: Batch) -> bytes:

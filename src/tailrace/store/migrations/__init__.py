@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tailrace.schema.errors import SettingsError
-from tailrace.store.engine import make_engine, shown
+from tailrace.store.engine import begin_writing, make_engine, shown
 
 
 async def migrate(url: str) -> None:
@@ -26,7 +26,8 @@ def _migrate(url: str) -> None:
 
     engine = make_engine(url)
     try:
-        with engine.execution_options(write=True).begin() as connection:
+        with engine.begin() as connection:
+            begin_writing(connection)
             _upgrade(connection)
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise SettingsError(f"the store {shown(url)} cannot be brought up to date: {error}") from error
