@@ -15,7 +15,7 @@ PURE = ("schema", "wire", "fold", "adapters", "dialects", "runs/step.py", "runs/
 JSON_DOOR = "schema/codec.py"
 
 IMPURE_MODULES = {
-    "aiohttp", "aiosqlite", "anyio", "asyncio", "concurrent", "contextvars", "fileinput", "glob", "http", "io",
+    "aiohttp", "anyio", "asyncio", "concurrent", "contextvars", "fileinput", "glob", "http", "io",
     "litestar", "logging", "multiprocessing", "os", "pathlib", "queue", "random", "redis", "sched", "secrets",
     "select", "selectors", "shutil", "signal", "socket", "sqlalchemy", "sqlite3", "ssl", "structlog", "subprocess",
     "sys", "tempfile", "threading", "time", "uvicorn", "uvloop", "warnings",

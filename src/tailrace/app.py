@@ -182,8 +182,10 @@ def check_exposure(settings: Settings, *, insecure: bool) -> None:
 
 
 def _calm_collector() -> None:
-    """What is alive now lives as long as the server, and nearly all else dies by reference count: to look through it all
-    every 700 allocations would be 5 % of the CPU for nothing."""
+    """What is alive now lives as long as the server, and nearly all else dies by reference count.
+
+    To look through it all every 700 allocations would be 5 % of the CPU for nothing.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -4,6 +4,7 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tailrace.client.client import Client
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
 from tailrace.schema.events import Event
-from tailrace.schema.items import FunctionCallItem
+from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tailrace.testing.moves import Burst, Call, Gate, Paced, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.process import ServerProcess
@@ -89,6 +90,27 @@ async def test_killed_again_and_again_while_it_starts(process: ServerProcess, up
         async with asyncio.timeout(20):
             await read(client, run_id, seen)
     assert check(seen).error is not None
+    assert len(upstream.requests) == 1
+
+
+async def test_c2_a_call_of_a_step_that_died_is_answered_and_not_run(
+    process: ServerProcess, upstream: ScriptedUpstream
+):
+    """A call was whole when the server died: it is answered as not executed, once; no model is called."""
+    upstream.script = lambda _: [Call("now", "{}", call_id="c1"), Text("and"), Gate("never")]
+    async with Client(process.url) as client:
+        run_id = (await client.submit(prompt="x", tools=[{"name": "now"}]))["run_id"]
+        async with aclosing(client.events(run_id)) as events:
+            async for event in events:
+                if event.type == "item_done" and isinstance(event.payload.final_item, FunctionCallItem):
+                    break
+        await process.kill()
+        await process.start()
+        seen: list[Event] = []
+        await read(client, run_id, seen)
+    items = check(seen).items()
+    outputs = [item for item in items if isinstance(item, FunctionCallOutputItem)]
+    assert [(output.call_id, output.success) for output in outputs] == [("c1", False)]
     assert len(upstream.requests) == 1
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -212,6 +214,60 @@ async def test_c43_ended_runs_leave_no_trace_in_memory(tmp_path: Path) -> None:
     await log.close()
 
 
+@pytest.mark.parametrize("pages", [1, 7, 1000])
+async def test_a_cold_read_finds_batches_with_a_place_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    """However many wait for their place, reading from the file at every cursor gives the rest, and heads are right."""
+    monkeypatch.setattr(sqlite_log, "PLACE_PAGES", pages)
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {run_id: await log.acquire(run_id) for run_id in ("a", "b", "empty")}
+    for number in range(40):
+        await asyncio.gather(*(log.append(run_id, epochs[run_id], deltas(1 + number % 2), TRACE) for run_id in "ab"))
+        if number == 20:
+            await log.append("gone", await log.acquire("gone"), deltas(1), TRACE)
+            await log.delete(["gone"])
+        for run_id in "ab":
+            head = await log.head(run_id)
+            assert head == log._reader.head(run_id)
+            assert head is not None
+            assert seqs(log._reader.read(run_id, 0, 1000)) == list(range(1, head.last_seq + 1))
+    expected = whole(log._reader.read("a", 0, 1000))
+    for after in range(61):
+        assert whole(log._reader.read("a", after, 1000)) == expected[after:]
+    assert {head.run_id: head.last_seq for head in await log.heads()} == {"a": 60, "b": 60, "empty": 0}
+    log._writers.clear()
+    assert (await log.append("a", epochs["a"], deltas(1), TRACE)).first_seq == 61
+    await log.close()
+
+
+async def test_the_last_run_deleted_its_rows_are_not_taken_for_placed(tmp_path: Path) -> None:
+    """What is appended after the newest rows were deleted is found, also when the log was opened again in between."""
+    for _ in range(2):
+        log = SqliteLog(tmp_path / "log.db")
+        await log.append("r", await log.acquire("r"), deltas(3), TRACE)
+        await log.delete(["r"])
+        await log.append("r", await log.acquire("r"), deltas(2), TRACE)
+        assert seqs(log._reader.read("r", 0, 1000)) == [1, 2]
+        await log.delete(["r"])
+        await log.close()
+
+
+async def test_another_process_finds_the_file_locked(tmp_path: Path) -> None:
+    """While the log is open it is this process's alone; then the file may be read by anybody."""
+    script = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM batches').fetchone())"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "log.db")]
+    log = SqliteLog(tmp_path / "log.db")
+    await log.append("r", await log.acquire("r"), deltas(1), TRACE)
+    locked = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert "database is locked" in locked.stderr
+    await log.close()
+    free = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert free.stdout == "(1,)\n"
+
+
 async def test_a_deletion_cut_short_is_finished_at_the_next_start(tmp_path: Path) -> None:
     """A run without its name is found by nobody, and its batches go when the log is opened."""
     path = tmp_path / "log.db"
@@ -221,7 +277,8 @@ async def test_a_deletion_cut_short_is_finished_at_the_next_start(tmp_path: Path
     log._db.execute("UPDATE runs SET run_id = NULL WHERE run_id = 'a'")
     await log.close()
     log = SqliteLog(path)
-    assert log._db.execute("SELECT count(*), count(DISTINCT run) FROM batches").fetchone() == (1, 1)
+    for table in ("batches", "places"):
+        assert log._db.execute(f"SELECT count(*), count(DISTINCT run) FROM {table}").fetchone() == (1, 1)
     assert [head.run_id for head in await log.heads()] == ["b"]
     await log.close()
 
@@ -237,8 +294,8 @@ async def test_deleting_a_long_run_goes_in_slices(tmp_path: Path, monkeypatch: p
     deleting = asyncio.ensure_future(log.delete(["long"]))
     while not deleting.done():
         await log.append("other", other, deltas(1), TRACE)
-    assert log._db.execute("SELECT count(DISTINCT run) FROM batches").fetchone() == (1,)
-    assert log._db.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    for table in ("batches", "places", "runs"):
+        assert log._db.execute(f"SELECT count(DISTINCT run) FROM {table}").fetchone() == (1,)
     await log.close()
 
 

@@ -70,7 +70,7 @@ async def test_an_empty_database_gets_its_tables_at_once(tmp_path: Path) -> None
     await store.close()
 
 
-def test_opening_a_store_does_not_import_what_migrates_it(tmp_path: Path) -> None:
+def test_opening_a_store_does_not_import_what_it_has_no_use_for(tmp_path: Path) -> None:
     """Neither the first time nor later: an idle server keeps to its memory."""
     script = (
         "import asyncio, sys\n"
@@ -79,6 +79,7 @@ def test_opening_a_store_does_not_import_what_migrates_it(tmp_path: Path) -> Non
         "    await (await open_store(sys.argv[1])).close()\n"
         "asyncio.run(main())\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('alembic', 'mako')]\n"
+        "assert not {'sqlalchemy.orm', 'sqlalchemy.ext.asyncio'} & set(sys.modules)\n"
     )
     for _ in range(2):
         subprocess.run([sys.executable, "-c", script, url(tmp_path / "store.db")], check=True)
@@ -132,7 +133,7 @@ def test_migrating_what_is_up_to_date_changes_nothing(path: Path) -> None:
 async def test_a_database_that_cannot_be_opened_is_a_setting_to_mend(tmp_path: Path) -> None:
     """No folder, no database, no such kind; no password is told."""
     (tmp_path / "text.db").write_text("something else altogether\n" * 100)
-    for wrong in (url(tmp_path / "nowhere" / "store.db"), url(tmp_path / "text.db"), "mysql://u:secret@h/d", "x"):
+    for wrong in (url(tmp_path / "nowhere" / "store.db"), url(tmp_path / "text.db"), "mysql://u:secret@h/d", "x", ""):
         with pytest.raises(SettingsError) as caught:
             await open_store(wrong)
         assert "secret" not in caught.value.message
@@ -170,6 +171,19 @@ async def test_c40_a_projection_that_fails_changes_nothing(path: Path) -> None:
     execute(path, "DROP TRIGGER broken")
     await store.project([last])
     assert (await store.get_run("r")).response.status == "complete"
+    await store.close()
+
+
+async def test_a_run_that_the_database_refuses_for_reasons_of_its_own_is_not_ready(path: Path) -> None:
+    """Where nothing that Tailrace knows of stands in its way, the database's word is told; nothing is made."""
+    store = await open_store(url(path))
+    execute(path, "CREATE TRIGGER broken BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'injected'); END")
+    before = dump(path)
+    with pytest.raises(NotReady, match="injected"):
+        await store.create_run(a_run("r"), a_thread("t", tags=["x"]))
+    assert dump(path) == before
+    execute(path, "DROP TRIGGER broken")
+    await store.create_run(a_run("r"), a_thread("t", tags=["x"]))
     await store.close()
 
 

@@ -2,45 +2,88 @@
 
 import asyncio
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import aiohttp
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tailrace import app
+from tailrace.cli import tables
 from tailrace.cli.remote import DEFAULT_URL, Url
 from tailrace.cli.serve import Config
-from tailrace.settings import load
+from tailrace.schema.errors import InvalidRequest, TailraceError
+from tailrace.settings import Settings, load
 
-GOOD, BAD, NONE = "[green]✓[/]", "[red]✗[/]", "[dim]·[/]"
+if TYPE_CHECKING:
+    import aiohttp
+
+    from tailrace.upstream.registry import Registry
+
+_PATIENCE_S = 5.0
 
 
 def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
-    """Say what is configured and whether the server answers. Exit code 1 where the server does not."""
+    """Say what is configured and what answers. Exit code 1 where the server does not.
+
+    Providers are asked whether they are there, without a key and without a prompt.
+
+    ```
+    tailrace doctor
+    tailrace doctor --config tailrace.toml --url http://127.0.0.1:4020
+    ```
+    """
     settings = load(config, os.environ)
-    registry = app.registry(settings, os.environ)
-    table = Table("", "provider", "wire", "what it needs")
-    for name, provider in sorted({**registry.keyless, **registry.providers}.items()):
-        ready = name in registry.providers
-        need = provider.api_key_env or "no key"
-        table.add_row(GOOD if ready else NONE, name, provider.wire, need if ready else f"set {need}")
-    console = Console()
-    console.print(table)
-    console.print(f"default model: {registry.default_model or 'demo/demo (no provider has a key)'}")
-    console.print(f"data: {settings.data}")
-    ready = asyncio.run(_answers(url))
-    console.print(
-        f"{GOOD if ready else BAD} {url} {'is ready' if ready else 'does not answer: start it with `tailrace serve`'}"
-    )
-    if not ready:
-        raise typer.Exit(1)
+    from tailrace.app import registry  # the whole server: a second to import
+
+    known = registry(settings, os.environ)
+    answers = asyncio.run(_ask({name: provider.base_url for name, provider in known.providers.items()}))
+    server = asyncio.run(_ask({"server": f"{url.rstrip('/')}/readyz"}))["server"]
+    rows = [
+        {"provider": name, "wire": provider.wire, "state": "answers" if answers[name] else "does not answer"}
+        for name, provider in known.providers.items()
+    ] + [
+        {"provider": name, "wire": provider.wire, "state": f"needs {provider.api_key_env}"}
+        for name, provider in known.keyless.items()
+    ]
+    columns = {"provider": "provider", "wire": "wire", "state": "state"}
+    tables.show(sorted(rows, key=lambda row: row["provider"]), columns)
+    typer.echo(f"default model: {known.default_model or 'demo/demo (no provider has a key)'}")
+    typer.echo(f"data: {settings.data}")
+    for problem in _problems(settings, known):
+        typer.echo(problem)
+    if server is None:
+        raise TailraceError(f"{url} does not answer: start it with `tailrace serve`")
+    if server != 200:
+        raise TailraceError(f"{url} answers {server}, not as a Tailrace server that is ready: its log lines say more")
+    typer.echo(f"{url} is ready")
 
 
-async def _answers(url: str) -> bool:
-    timeout = aiohttp.ClientTimeout(total=5)
+def _problems(settings: Settings, known: "Registry") -> Iterator[str]:
+    """Names of models that mean nothing."""
+    named = {f"aliases.{alias}": model for alias, model in settings.aliases.items()}
+    named |= {f"agents.{name}.model": agent.model for name, agent in settings.agents.items() if agent.model}
+    if settings.defaults.model:
+        named["defaults.model"] = settings.defaults.model
+    for place, model in named.items():
+        try:
+            known.resolve(model, None)
+        except InvalidRequest as error:
+            yield f"{place}: {error.message}"
+
+
+async def _ask(urls: dict[str, str]) -> dict[str, int | None]:
+    """The HTTP status that each answers with, whatever it is; None where there is no answer."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        statuses = await asyncio.gather(*(_status(session, url) for url in urls.values()))
+    return dict(zip(urls, statuses, strict=True))
+
+
+async def _status(session: "aiohttp.ClientSession", url: str) -> int | None:
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url}/readyz") as reply:
-            return reply.status == 200
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return False
+        async with session.get(url, allow_redirects=False) as reply:
+            return reply.status
+    except (aiohttp.ClientError, OSError, ValueError):  # the last: no address at all
+        return None
+        return None

@@ -1,15 +1,18 @@
 """`tailrace`: the command line (contract §6).
 
-Exit codes: 0 done, 1 it failed (the reason on stderr in one line), 2 wrong usage.
+Exit codes: 0 done, 1 it failed (the reason on stderr in one line), 2 wrong usage. What is slow to import (the server,
+the HTTP client, Markdown) is imported by the commands that use it, when they do.
 """
 
 import sys
+import traceback
+from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from tailrace import __version__
 from tailrace.cli import doctor, files, remote, serve
+from tailrace.cli.terminal import complain
 from tailrace.schema.errors import TailraceError
 
 app = typer.Typer(
@@ -51,13 +54,14 @@ def options(
 
 
 def main() -> None:
-    """The entry point: errors that are foreseen become one line and exit code 1."""
+    """The entry point: whatever goes wrong becomes one line and exit code 1."""
     try:
         app()
     except TailraceError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[red]tailrace:[/red] {error.message}", markup=True, highlight=False
-        )
-        sys.exit(1)
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(1)
+        complain(error.message)
+    except OSError as error:
+        complain(f"{error.filename or 'the output'}: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001  # contract §6: one line, never a traceback; the line says where
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        complain(f"internal error at {Path(place.filename).name}:{place.lineno}: {type(error).__name__}: {error}")
+    sys.exit(1)

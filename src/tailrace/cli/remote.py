@@ -4,25 +4,48 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tailrace.cli.render import RunView
-from tailrace.client.client import Client
+from tailrace.cli import tables
+from tailrace.cli.render import RunView, screen
+from tailrace.cli.terminal import note
+from tailrace.dialects.table import DIALECTS
 from tailrace.schema import codec
+from tailrace.schema.errors import InvalidRequest, TailraceError
+
+if TYPE_CHECKING:
+    from tailrace.client.client import Client
 
 DEFAULT_URL = "http://127.0.0.1:4010"
+_PAGE = 200  # the most rows that the server gives at once
 
-Url = Annotated[str, typer.Option(help="The server.", envvar="TAILRACE_URL")]
+
+def known_dialect(name: str) -> str:
+    """The dialect's name. Raises BadParameter (exit code 2) where there is none such."""
+    if name not in DIALECTS:
+        raise typer.BadParameter(f"no dialect {name!r}; there are {', '.join(DIALECTS)}")
+    return name
+
+
+Url = Annotated[str, typer.Option(help="The server.", envvar="TAILRACE_URL", metavar="URL")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Rows = Annotated[int, typer.Option(help="How many at most.", min=1, metavar="N")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+Thread = Annotated[str, typer.Argument(metavar="THREAD", help="The thread's id.")]
+DialectName = Annotated[
+    str, typer.Option(help=f"One of {', '.join(DIALECTS)}.", callback=known_dialect, metavar="DIALECT")
+]
 threads = typer.Typer(help="List, show and delete threads.", no_args_is_help=True)
 runs = typer.Typer(help="List and show runs.", no_args_is_help=True)
 
 
-def _client(url: str) -> Client:
+def _client(url: str) -> "Client":
+    from tailrace.client.client import Client  # the HTTP client: a quarter of a second to import
+
     return Client(url, os.environ.get("TAILRACE_API_KEY"))
 
 
@@ -31,36 +54,76 @@ def _do(job: Coroutine[Any, Any, Any]) -> Any:
 
 
 def run(
-    prompt: Annotated[str, typer.Argument(help="What to say; `-` reads it from standard input.")],
-    thread: Annotated[str | None, typer.Option(help="Go on in this thread.", metavar="ID")] = None,
-    model: Annotated[str | None, typer.Option(help="`provider/model`, an alias, or a model.")] = None,
+    prompt: Annotated[str, typer.Argument(help="What to say; `-` reads it from standard input.", metavar="PROMPT")],
+    thread: Annotated[str | None, typer.Option(help="Go on in this thread.", metavar="THREAD")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="`provider/model`, an alias, or a model.", metavar="MODEL")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Stream a reply to the terminal. A restart of the server in between loses nothing."""
-    said = sys.stdin.read() if prompt == "-" else prompt
-    body = {"prompt": said, "thread_id": thread, "model_id": model}
-    view = RunView(Console(highlight=False))
+    """Stream a reply to the terminal: Markdown there, plain text into a pipe.
+
+    A connection that breaks is resumed where it broke, also across a restart of the server.
+    Ctrl-C stops the reading, not the run.
+
+    ```
+    tailrace run "hello"
+    tailrace run --model openai/gpt-5 "Why is the sky blue?"
+    git diff | tailrace run - --thread thread_0190
+    ```
+    """
+    body = {"prompt": _said(prompt), "thread_id": thread, "model_id": model}
+    body = {name: value for name, value in body.items() if value is not None}
+    view = RunView(screen())
+    submitted: dict[str, str] = {}
 
     async def stream() -> None:
         async with _client(url) as client:
-            submitted = await client.submit(**{name: value for name, value in body.items() if value is not None})
-            note = f"thread {submitted['thread_id']} · run {submitted['run_id']}"
-            Console(stderr=True).print(note, style="dim", highlight=False, soft_wrap=True)
+            submitted.update(await client.submit(**body))
+            note(f"thread {submitted['thread_id']} · run {submitted['run_id']}")
             async for event in client.events(submitted["run_id"]):
                 view.show(event)
 
-    _do(stream())
-    if view.failed:
-        raise typer.Exit(1)
+    try:
+        with closing(view):
+            _do(stream())
+    except KeyboardInterrupt:
+        raise TailraceError(_stopped(submitted.get("run_id"))) from None
+    if view.failure is not None:
+        raise TailraceError(view.failure)
+    note(view.summary)
+
+
+def _said(prompt: str) -> str:
+    try:
+        if prompt == "-":
+            return sys.stdin.buffer.read().decode()
+        prompt.encode()  # what the shell gave may be no text, too
+        return prompt
+    except UnicodeError as error:
+        raise InvalidRequest("the prompt is not UTF-8 text") from error
+
+
+def _stopped(run_id: str | None) -> str:
+    if run_id is None:
+        return "stopped before the run began"
+    return f"stopped reading; the run goes on: `tailrace tail {run_id}` reads it, `tailrace cancel {run_id}` ends it"
 
 
 def tail(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run.")],
+    run_id: Run,
     after: Annotated[int, typer.Option(help="Begin behind this sequence number.", metavar="SEQ", min=0)] = 0,
-    dialect: Annotated[str, typer.Option(help="native or upserts.")] = "native",
+    dialect: DialectName = "native",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Print a run's events as JSON lines, from any point on, to its end."""
+    """Print a run's events as JSON lines, from any point on, to its end.
+
+    ```
+    tailrace tail run_0190
+    tailrace tail run_0190 --after 120 --dialect upserts
+    tailrace tail run_0190 | tailrace lint
+    ```
+    """
 
     async def follow() -> None:
         async with _client(url) as client:
@@ -70,8 +133,13 @@ def tail(
     _do(follow())
 
 
-def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], url: Url = DEFAULT_URL) -> None:
-    """End a run."""
+def cancel(run_id: Run, url: Url = DEFAULT_URL) -> None:
+    """End a run. One that has ended stays as it is.
+
+    ```
+    tailrace cancel run_0190
+    ```
+    """
 
     async def call() -> None:
         async with _client(url) as client:
@@ -80,68 +148,104 @@ def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")], url: Url = DEF
     _do(call())
 
 
-async def _request(url: str, method: str, path: str, query: dict[str, str] | None = None) -> Any:
+async def _request(url: str, method: str, path: str) -> Any:
     async with _client(url) as client:
-        return await client.request(method, path, query=query)
+        return await client.request(method, path)
+
+
+async def _list(url: str, kind: str, limit: int, **query: str | None) -> dict[str, Any]:
+    """Up to `limit` rows, page by page."""
+    rows: list[Any] = []
+    given = {name: value for name, value in query.items() if value is not None}
+    cursor: str | None = None
+    async with _client(url) as client:
+        while True:
+            page = {**given, "limit": str(min(_PAGE, limit - len(rows))), **({"cursor": cursor} if cursor else {})}
+            answer = await client.request("GET", f"/api/v2/{kind}", query=page)
+            rows += answer[kind]
+            cursor = answer["next_cursor"]
+            if cursor is None or len(rows) >= limit:
+                return {kind: rows, "next_cursor": cursor}
 
 
 def _print(answer: Any) -> None:
     typer.echo(codec.encode_pretty(answer))
 
 
-def _table(rows: list[dict[str, Any]], *columns: str) -> None:
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(str(row.get(column) or "") for column in columns))
-    Console().print(table)
-
-
 @threads.command("list")
 def list_threads(
-    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.", metavar="TAG")] = None,
+    limit: Rows = 50,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Threads, newest first."""
-    query = {"limit": str(limit), **({"tag": tag} if tag else {})}
-    answer = _do(_request(url, "GET", "/api/v2/threads", query))
+    """Threads, newest first. Behind a pipe: one line each, tab-separated, without headings.
+
+    ```
+    tailrace threads list --tag water
+    tailrace threads list | cut -f1
+    ```
+    """
+    answer = _do(_list(url, "threads", limit, tag=tag))
     if as_json:
         _print(answer)
     else:
-        _table(answer["threads"], "thread_id", "title", "updated_at")
+        tables.show(answer["threads"], {"thread_id": "thread", "title": "title", "updated_at": "updated (UTC)"})
 
 
 @threads.command("show")
-def show_thread(thread_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = DEFAULT_URL) -> None:
-    """A thread with what was said in it, as JSON."""
-    _print(_do(_request(url, "GET", f"/api/v2/threads/{thread_id}")))
+def show_thread(thread_id: Thread, url: Url = DEFAULT_URL) -> None:
+    """A thread with what was said in it, as JSON.
+
+    ```
+    tailrace threads show thread_0190
+    ```
+    """
+    _print(_do(_request(url, "GET", f"/api/v2/threads/{quote(thread_id, safe='')}")))
 
 
 @threads.command("delete")
-def delete_thread(thread_id: Annotated[str, typer.Argument(metavar="ID")], url: Url = DEFAULT_URL) -> None:
-    """Delete a thread with its runs and their logs."""
-    _do(_request(url, "DELETE", f"/api/v2/threads/{thread_id}"))
+def delete_thread(thread_id: Thread, url: Url = DEFAULT_URL) -> None:
+    """Delete a thread with its runs and their logs.
+
+    ```
+    tailrace threads delete thread_0190
+    ```
+    """
+    _do(_request(url, "DELETE", f"/api/v2/threads/{quote(thread_id, safe='')}"))
 
 
 @runs.command("list")
 def list_runs(
-    thread: Annotated[str | None, typer.Option(help="Only those of this thread.", metavar="ID")] = None,
-    status: Annotated[str | None, typer.Option(help="Only those with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    thread: Annotated[str | None, typer.Option(help="Only those of this thread.", metavar="THREAD")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those with this status.", metavar="STATUS")] = None,
+    limit: Rows = 50,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Runs, newest first."""
-    given = {"thread_id": thread, "status": status, "limit": str(limit)}
-    answer = _do(_request(url, "GET", "/api/v2/runs", {name: value for name, value in given.items() if value}))
+    """Runs, newest first. Behind a pipe: one line each, tab-separated, without headings.
+
+    Statuses are queued, in_progress, requires_action, complete, error and aborted.
+
+    ```
+    tailrace runs list --status in_progress
+    tailrace runs list --thread thread_0190 --json
+    ```
+    """
+    answer = _do(_list(url, "runs", limit, thread_id=thread, status=status))
     if as_json:
         _print(answer)
-    else:
-        _table(answer["runs"], "id", "status", "model_id", "finish_reason", "last_seq")
+        return
+    columns = {"id": "run", "status": "status", "model_id": "model", "finish_reason": "finish"}
+    tables.show(answer["runs"], {**columns, "last_seq": "events", "created_at": "created (UTC)"})
 
 
 @runs.command("show")
-def show_run(run_id: Annotated[str, typer.Argument(metavar="RUN")], url: Url = DEFAULT_URL) -> None:
-    """A run as of now, as JSON."""
-    _print(_do(_request(url, "GET", f"/api/v2/runs/{run_id}")))
+def show_run(run_id: Run, url: Url = DEFAULT_URL) -> None:
+    """A run as of now, as JSON.
+
+    ```
+    tailrace runs show run_0190
+    ```
+    """
+    _print(_do(_request(url, "GET", f"/api/v2/runs/{quote(run_id, safe='')}")))

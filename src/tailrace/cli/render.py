@@ -1,10 +1,9 @@
-"""A run in a terminal: Markdown as it streams, reasoning dimmed, tools and errors in a line each."""
+"""A run as it is shown: which of its events are seen, and how they look in a pipe. (markdown.py: in a terminal.)"""
 
-from rich.console import Console
-from rich.live import Live
-from rich.markdown import Markdown
-from rich.markup import escape
+import sys
+from typing import Literal, Protocol
 
+from tailrace.cli.terminal import one_line
 from tailrace.schema.events import (
     Event,
     ItemCancelled,
@@ -16,131 +15,131 @@ from tailrace.schema.events import (
     ResponseError,
     TurnAborted,
 )
-from tailrace.schema.items import FunctionCallItem, OutputItem, ProviderItem
-from tailrace.schema.response import Usage
+from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem, ProviderItem, ReasoningItem
+
+Tone = Literal["cyan", "red", "yellow"]
 
 
-class MarkdownStream:
-    """Renders growing Markdown: finished blocks are printed for good, only the last one is redrawn."""
+class Screen(Protocol):
+    """Where a run is shown."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._text = ""
-        self._live: Live | None = None
+    def say(self, text: str) -> None:
+        """Grow the answer."""
 
-    def add(self, text: str) -> None:
-        """Grow by `text`."""
-        if not self._console.is_terminal:
-            self._console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-            return
-        self._text += text
-        cut = finished(self._text)
-        if cut:
-            self._stop()
-            self._console.print(Markdown(self._text[:cut]))
-            self._console.print()
-            self._text = self._text[cut:]
-        if self._live is None:
-            self._live = Live(console=self._console, refresh_per_second=12, transient=True)
-            self._live.start()
-        self._live.update(Markdown(self._text))
+    def think(self, text: str) -> None:
+        """Grow the reasoning."""
+
+    def line(self, text: str, tone: Tone) -> None:
+        """Say something in a line of its own."""
 
     def end(self) -> None:
-        """No more is to come."""
-        self._stop()
-        if self._text:
-            self._console.print(Markdown(self._text))
-        elif not self._console.is_terminal:
-            self._console.print()
-        self._text = ""
-
-    def _stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        """What was growing is whole."""
 
 
-def finished(text: str) -> int:
-    """How much of a growing Markdown text is sure to stay as it is: up to the last blank line outside a code fence."""
-    cut = position = 0
-    fenced = False
-    for line in text.splitlines(keepends=True):
-        position += len(line)
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-        elif not fenced and line == "\n":
-            cut = position
-    return cut
+class PlainText:
+    """The answer's text and nothing else, to the byte: for pipes and files."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def say(self, text: str) -> None:
+        """Write it at once."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._open = not text.endswith("\n")
+
+    def think(self, text: str) -> None:
+        """Not shown."""
+
+    def line(self, text: str, tone: Tone) -> None:
+        """Not shown."""
+
+    def end(self) -> None:
+        """Finish the line."""
+        if self._open:
+            self.say("\n")
+
+
+def screen() -> Screen:
+    """The one that fits standard output."""
+    if not sys.stdout.isatty():
+        return PlainText()
+    from tailrace.cli.markdown import MarkdownScreen  # rich and its parsers: slow to import
+
+    return MarkdownScreen()
 
 
 class RunView:
-    """Shows a run's events as they come."""
+    """Shows a run's events as they come; then `failure` says why it failed (None: it did not), `summary` how it ended."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._kinds: dict[str, str] = {}
-        self._markdown: MarkdownStream | None = None
-        self.failed = False
+        self._current: str | None = None
+        self._seen: set[str] = set()
+        self.failure: str | None = None
+        self.summary = ""
 
     def show(self, event: Event) -> None:
         """Show one event."""
         match event.payload:
             case ItemStart() as start:
                 self._kinds[start.item_id] = "user" if start.origin == "user" else start.item_type
-            case ItemDelta(channel=None) as delta:
-                self._grow(delta)
-            case ItemDone(final_item=item):
-                self._close()
-                self._tool(item)
+                self._grow(start.item_id, start.initial_content or "")
+            case ItemDelta(channel=None | "refusal") as delta:
+                self._grow(delta.item_id, delta.delta_content)
+            case ItemDone() as done:
+                self._done(done.item_id, done.final_item)
             case ItemError(error=error):
-                self._close()
                 self._line(f"✗ {error.code}: {error.message}", "red")
             case ItemCancelled(reason=reason):
-                self._close()
-                self._line(f"✗ cancelled: {reason or ''}", "yellow")
+                self._line(f"✗ cancelled: {reason or 'no reason given'}", "yellow")
             case _:
-                self._show_turn(event)
+                self._turn(event)
 
-    def _show_turn(self, event: Event) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was, however the stream ended."""
+        self._screen.end()
+
+    def _turn(self, event: Event) -> None:
         match event.payload:
             case ResponseDone() as done:
-                self._close()
-                self._foot(done.finish_reason, done.usage)
+                usage = done.usage
+                tokens = f" · {usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else ""
+                self.summary = f"{done.finish_reason}{tokens}"
             case ResponseError(error=error):
-                self._fail(f"✗ {error.code}: {error.message}")
+                self.failure = f"{error.code}: {error.message}"
             case TurnAborted(reason=reason):
-                self._fail(f"✗ aborted: {reason}")
+                self.failure = f"aborted: {reason}"
             case _:
                 pass
 
-    def _grow(self, delta: ItemDelta) -> None:
-        kind = self._kinds.get(delta.item_id)
+    def _grow(self, item_id: str, text: str) -> None:
+        kind = self._kinds.get(item_id)
+        if not text or kind not in {"message", "reasoning"}:
+            return
+        if self._current != item_id:
+            self._screen.end()
+            self._current = item_id
+        self._seen.add(item_id)
         if kind == "message":
-            self._markdown = self._markdown or MarkdownStream(self._console)
-            self._markdown.add(delta.delta_content)
-        elif kind == "reasoning" and self._console.is_terminal:
-            self._console.print(f"[dim italic]{escape(delta.delta_content)}[/]", end="", highlight=False)
+            self._screen.say(text)
+        else:
+            self._screen.think(text)
 
-    def _close(self) -> None:
-        if self._markdown is not None:
-            self._markdown.end()
-            self._markdown = None
-
-    def _tool(self, item: OutputItem) -> None:
-        if isinstance(item, FunctionCallItem):
+    def _done(self, item_id: str, item: OutputItem) -> None:
+        if isinstance(item, MessageItem | ReasoningItem):
+            if item_id not in self._seen:  # it came whole
+                self._grow(item_id, item.content)
+            if self._current == item_id:
+                self._screen.end()
+                self._current = None
+        elif isinstance(item, FunctionCallItem):
             self._line(f"→ {item.name}({item.arguments})", "cyan")
         elif isinstance(item, ProviderItem):
             self._line(f"→ {item.provider_type}", "cyan")
 
-    def _line(self, text: str, style: str) -> None:
-        if self._console.is_terminal:
-            self._console.print(text, style=style, markup=False, highlight=False)
-
-    def _foot(self, reason: str, usage: Usage | None) -> None:
-        tokens = f" · {usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else ""
-        self._line(f"{reason}{tokens}", "dim")
-
-    def _fail(self, text: str) -> None:
-        self._close()
-        self.failed = True
-        Console(stderr=True).print(text, style="red", markup=False, highlight=False)
+    def _line(self, text: str, tone: Tone) -> None:
+        self._screen.end()
+        self._current = None
+        self._screen.line(one_line(text), tone)

@@ -1,45 +1,73 @@
 """`tailrace serve` and `tailrace migrate`."""
 
 import asyncio
-import logging
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
-import structlog
 import typer
-import uvloop
 from msgspec.structs import replace
-from rich.console import Console
 
-from tailrace import app
+from tailrace.cli.terminal import coloured, note, styled
 from tailrace.settings import Settings, load
 
 Config = Annotated[
-    Path | None, typer.Option(help="The settings file; without it, `tailrace.toml` here if there is one.")
+    Path | None,
+    typer.Option(help="The settings file; without it, `tailrace.toml` here if there is one.", metavar="FILE"),
 ]
 Data = Annotated[str | None, typer.Option(help="The directory of the embedded log and store.", metavar="DIR")]
+Host = Annotated[
+    str | None, typer.Option(help="The address to listen on.", metavar="HOST", show_default="127.0.0.1")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(help="The port; 0 takes a free one.", metavar="PORT", min=0, max=65535, show_default="4010"),
+]
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.", show_default="4010")] = None,
+    host: Host = None,
+    port: Port = None,
     config: Config = None,
     data: Data = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without an API key.")] = False,
 ) -> None:
-    """Serve the API, with an embedded log and store."""
+    """Serve the API, with an embedded log and store, until Ctrl-C or SIGTERM.
+
+    With no provider key in the environment, the provider `demo` answers. `tailrace doctor` says what is configured.
+
+    ```
+    tailrace serve
+    tailrace serve --port 4020 --data /var/lib/tailrace
+    TAILRACE_SERVER__API_KEYS='["a long random string"]' tailrace serve --host 0.0.0.0
+    ```
+    """
     settings = _overridden(load(config, os.environ), host, port, data)
+    import uvloop  # these two make the server: a second to import, and only needed where the settings are right
+
+    from tailrace import app
+
     configure_logging()
-    console = Console(stderr=True, highlight=False)
 
     def started(url: str) -> None:
-        console.print(
-            f"[bold green]tailrace[/] listens on [bold]{url}[/]  ·  data in {settings.data}  ·  Ctrl-C stops it"
-        )
+        name, address = styled("tailrace", "green", bold=True), styled(url, bold=True)
+        sys.stderr.write(f"{name} listens on {address}  ·  data in {settings.data}  ·  Ctrl-C stops it\n")
+        sys.stderr.flush()
 
-    uvloop.run(app.serve(settings, os.environ, insecure=insecure, started=started))
+    # The web server stops on a signal, and then raises it once more: with the default actions that would end the
+    # process before what lies behind the API is closed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    with suppress(KeyboardInterrupt):
+        uvloop.run(app.serve(settings, os.environ, insecure=insecure, started=started))
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None, data: str | None) -> Settings:
@@ -50,14 +78,18 @@ def _overridden(settings: Settings, host: str | None, port: int | None, data: st
 
 def configure_logging() -> None:
     """Log lines to stderr: coloured where it is a terminal, JSON otherwise. No bodies or headers (rule 9)."""
+    import logging
+
+    import structlog
+
     terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    console = structlog.dev.ConsoleRenderer(colors=coloured(sys.stderr))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            console if terminal else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -65,9 +97,19 @@ def configure_logging() -> None:
 
 
 def migrate(config: Config = None, data: Data = None) -> None:
-    """Bring the store to the version that this program needs."""
-    from tailrace.store.sql import migrate as upgrade  # heavy, and needed here only
+    """Bring the store to the version that this program needs. `tailrace serve` does it, too.
 
+    ```
+    tailrace migrate --data /var/lib/tailrace
+    ```
+    """
     settings = _overridden(load(config, os.environ), None, None, data)
-    asyncio.run(upgrade(f"sqlite+aiosqlite:///{Path(settings.data) / 'store.db'}"))
-    Console(stderr=True).print(f"The store in {settings.data} is up to date.")
+    from tailrace.log.datadir import lock_data_dir  # heavy, and needed here only
+    from tailrace.store.sql import migrate as upgrade
+
+    lock = lock_data_dir(Path(settings.data))
+    try:
+        asyncio.run(upgrade(f"sqlite+aiosqlite:///{Path(settings.data) / 'store.db'}"))
+    finally:
+        lock.release()
+    note(f"the store in {settings.data} is up to date")

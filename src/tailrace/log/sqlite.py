@@ -2,7 +2,7 @@
 
 Group commit on the event loop. What is asked of the log in one turn of the loop (or within `gather_ms`) is carried out
 in order, in one transaction, by one callback on the loop itself, not by a writer thread: a WAL commit under
-synchronous=NORMAL is a write or two into the page cache (about 20 µs), which is less than it costs to wake a thread and
+synchronous=NORMAL is two writes into the page cache (10 to 25 µs), which is less than it costs to wake a thread and
 to take turns with it for the interpreter; and no reader may see an event before its commit anyway. What comes alone,
 QUIET_SECONDS after the last commit, is committed in the call itself: a turn of the loop would cost half as much again.
 

@@ -1,14 +1,14 @@
 """The SQLite log's file: its schema, its statements, and what runs on threads beside the event loop.
 
 One row per append: a batch's payloads as JSON joined by newlines (JSON as `codec` writes it holds none). Rows are
-appended in the order of their commits, so that a commit of one event writes one page, of 2 KiB. What finds a run's rows,
-the table `places`, is brought up to date for many of them at once (`PLACE`), and readers look through the few that are
-not in it yet, whose ids are above `placed.id`. An index proper would have each commit write a page more, and a table
-clustered by run more than that.
+appended in the order of their commits, so that a commit of one event writes one page, of 2 KiB. What finds a run's
+rows, `places`, is brought up to date for many of them at once (`PLACE`), and readers look through the few that have no
+place yet, the view `fresh`. An index proper would have each commit write a page more; so would a table clustered by
+run, whose pages split all the time.
 
-The file is opened through SQLite's `unix-excl` VFS (https://www.sqlite.org/vfs.html): it is locked for this process once,
-and the connections in it share the write-ahead log's index on the heap; so a commit makes no system calls for locks.
-Other processes find the file locked while the server runs.
+SQLite's `unix-excl` VFS (https://www.sqlite.org/vfs.html) locks the file for this process once, and its connections
+share the write-ahead log's index on the heap, so that a commit makes no system calls for locks. Other processes find
+the file locked while the log is open.
 
 A run that is being deleted has no `run_id` any more: nobody finds it, while its batches go in slices.
 """
@@ -55,6 +55,7 @@ _STEPS = (
     ) WITHOUT ROWID;
     CREATE TABLE placed (id INTEGER NOT NULL);
     INSERT INTO placed VALUES (0);
+    CREATE VIEW fresh AS SELECT * FROM batches WHERE id > (SELECT id FROM placed);
     """,
 )
 VERSION = len(_STEPS)
@@ -66,15 +67,14 @@ INSERT_BATCH = (
     "INSERT INTO batches (id, run, first_seq, last_seq, timestamp, traceparent, tracestate, payloads)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_FRESH = "id > (SELECT id FROM placed)"
 PLACE = (
-    f"INSERT INTO places SELECT run, last_seq, id FROM batches WHERE {_FRESH}",
+    "INSERT INTO places SELECT run, last_seq, id FROM fresh",
     "UPDATE placed SET id = max(id, (SELECT coalesce(max(id), 0) FROM batches))",
 )
 FIND_RUN = "SELECT run, epoch, sealed FROM runs WHERE run_id = ?"
 LAST_BATCH = (
     "SELECT last_seq, timestamp FROM places JOIN batches USING (run, last_seq, id) WHERE run = ?1"
-    f" UNION ALL SELECT last_seq, timestamp FROM batches WHERE {_FRESH} AND run = ?1"
+    " UNION ALL SELECT last_seq, timestamp FROM fresh WHERE run = ?1"
     " ORDER BY last_seq DESC LIMIT 1"
 )
 LAST_RUN = "SELECT coalesce(max(run), 0) FROM runs"
@@ -93,18 +93,19 @@ _CLEAN = """
     DELETE FROM runs WHERE run_id IS NULL;
 """
 _HEADS = (
-    f"WITH fresh AS (SELECT run, max(last_seq) AS last_seq FROM batches WHERE {_FRESH} GROUP BY run)"
+    "WITH newest AS (SELECT run, max(last_seq) AS last_seq FROM fresh GROUP BY run)"
     " SELECT run_id, epoch,"
-    " coalesce(fresh.last_seq, (SELECT max(last_seq) FROM places WHERE places.run = runs.run), 0), sealed"
-    " FROM runs LEFT JOIN fresh USING (run) WHERE run_id IS NOT NULL"
+    " coalesce(newest.last_seq, (SELECT max(last_seq) FROM places WHERE places.run = runs.run), 0), sealed"
+    " FROM runs LEFT JOIN newest USING (run) WHERE run_id IS NOT NULL"
 )
 _UNSEALED = f"{_HEADS} AND sealed = 0 ORDER BY run"
 _HEAD = f"{_HEADS} AND run_id = ?"
-_COLUMNS = "last_seq, first_seq, timestamp, traceparent, tracestate, payloads"
-_BEHIND = "run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2"
 _BATCHES = (
-    f"SELECT {_COLUMNS} FROM places JOIN batches USING (run, last_seq, id) WHERE {_BEHIND}"
-    f" UNION ALL SELECT {_COLUMNS} FROM batches WHERE {_FRESH} AND {_BEHIND} ORDER BY last_seq"
+    "SELECT last_seq, first_seq, timestamp, traceparent, tracestate, payloads"
+    " FROM places JOIN batches USING (run, last_seq, id)"
+    " WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2"
+    " UNION ALL SELECT last_seq, first_seq, timestamp, traceparent, tracestate, payloads FROM fresh"
+    " WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2 ORDER BY last_seq"
 )
 
 

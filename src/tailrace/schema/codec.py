@@ -97,7 +97,7 @@ def event_id(run_id: str, seq: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _of_run(run_id: str) -> tuple[bytes, bytes]:
-    """What a run's events share: how their ids begin (74 bits of the run's digest, version, variant); its id as JSON."""
+    """What a run's events share: how their ids begin (74 bits of the run's digest), and the run's id as JSON."""
     digest = sha1(_NAMESPACE + run_id.encode(), usedforsecurity=False).hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}".encode(), encode(run_id)

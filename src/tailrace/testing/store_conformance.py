@@ -241,6 +241,30 @@ class StoreConformance:
             await end(store, winners[-1])
         assert [response.id for response in await store.thread_runs("t")] == winners
 
+    async def test_why_a_run_is_refused_is_told_in_one_order(self, store: Store) -> None:
+        """Its own id first, then its thread's, then the live run: whatever else stands in the way as well."""
+        await store.create_run(a_run("live"), a_thread("t"))
+        assert await store.create_run(a_run("live"), None) == a_run("live")
+        assert (await refused(store.create_run(a_run("live", digest="other"), None), Conflict)).details == {}
+        assert (await refused(store.create_run(a_run("new"), a_thread("t")), Conflict)).details == {}
+        assert (await refused(store.create_run(a_run("new"), None), Conflict)).details == {"run_id": "live"}
+        assert (await refused(store.create_run(a_run("live", "x", digest="other"), None), Conflict)).details == {}
+        await refused(store.create_run(a_run("new", "x"), None), NotFound)
+
+    async def test_a_caller_that_leaves_leaves_nothing_half_done(self, store: Store) -> None:
+        """There is a new thread with its run, or neither; the store goes on."""
+        tasks: list[asyncio.Task[StoredRun]] = []
+        for number in range(20):
+            task = asyncio.create_task(store.create_run(a_run(f"r{number}", f"t{number}"), a_thread(f"t{number}")))
+            tasks.append(task)
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert await store.create_run(a_run("r"), a_thread("t")) == a_run("r")
+        for thread in (await store.list_threads(tag=None, limit=99, cursor=None))[0]:
+            assert [run.id for run in await store.thread_runs(thread.thread_id)] == [f"r{thread.thread_id[1:]}"]
+
     async def test_runs_are_listed_newest_first_in_pages(self, store: Store) -> None:
         """All, of a thread, of a status, or both."""
         await fill(store, "a1", "a2", "a3", thread_id="a")

@@ -1,0 +1,130 @@
+"""Transactions run beside the event loop, whole or not at all, whoever waits for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+from sqlalchemy import Connection, text
+
+from tailrace.schema.errors import Conflict, NotReady
+from tailrace.store.database import Database, SqliteDatabase
+from tailrace.store.engine import make_engine
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with a table of words, of which each may stand in it once, and of what they refer to."""
+    database = SqliteDatabase(make_engine(f"sqlite:///{tmp_path / 'some.db'}"))
+    await database.write(execute, "CREATE TABLE words (word TEXT PRIMARY KEY, like TEXT REFERENCES words (word))")
+    yield database
+    await database.close()
+
+
+def execute(db: Connection, statement: str) -> None:
+    """Work of one statement."""
+    db.execute(text(statement))
+
+
+def add(db: Connection, *words: str) -> None:
+    """Work of several."""
+    for word in words:
+        db.execute(text("INSERT INTO words (word) VALUES (:word)"), {"word": word})
+
+
+def words(db: Connection) -> list[str]:
+    """What is there."""
+    return list(db.scalars(text("SELECT word FROM words ORDER BY word")))
+
+
+class Held:
+    """Work that says when it is in the midst of it, and waits to be let on."""
+
+    def __init__(self) -> None:
+        self.begun = Event()
+        self.go_on = Event()
+
+    def __call__(self, db: Connection) -> None:
+        add(db, "first")
+        self.begun.set()
+        assert self.go_on.wait(30)
+        add(db, "second")
+
+
+async def test_work_is_all_or_nothing(database: Database) -> None:
+    """An error in the midst of it takes back what was done, whether it is the database's or the work's own."""
+    with pytest.raises(NotReady, match="UNIQUE"):
+        await database.write(add, "a", "b", "a")
+
+    def refuse(db: Connection) -> None:
+        add(db, "c")
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        await database.write(refuse)
+    await database.write(add, "d")
+    assert await database.read(words) == ["d"]
+
+
+async def test_an_end_that_fails_leaves_nothing_behind(database: Database) -> None:
+    """Where only the commit is refused, the next transaction begins as any other."""
+
+    def refer_to_nothing(db: Connection) -> None:
+        db.execute(text("PRAGMA defer_foreign_keys = ON"))
+        db.execute(text("INSERT INTO words VALUES ('a', 'missing')"))
+
+    with pytest.raises(NotReady, match="FOREIGN KEY"):
+        await database.write(refer_to_nothing)
+    await database.write(add, "b")
+    assert await database.read(words) == ["b"]
+
+
+async def test_a_caller_that_leaves_takes_back_what_is_not_begun_and_nothing_else(database: Database) -> None:
+    """The rest is carried out whole, and what comes after it is not held up."""
+    held = Held()
+    begun = asyncio.create_task(database.write(held))
+    await asyncio.to_thread(held.begun.wait, 30)
+    waiting = asyncio.create_task(database.write(add, "never"))
+    await asyncio.sleep(0)
+    for task in (begun, waiting):
+        task.cancel()
+    await asyncio.wait([begun, waiting])
+    assert begun.cancelled()
+    assert waiting.cancelled()
+    assert await database.read(words) == []
+    after = asyncio.create_task(database.write(add, "third"))
+    held.go_on.set()
+    await after
+    assert await database.read(words) == ["first", "second", "third"]
+
+
+async def test_closing_waits_for_what_was_asked_for(database: Database, tmp_path: Path) -> None:
+    """Also for what is not begun; nothing more is taken on meanwhile."""
+    held = Held()
+    begun = asyncio.create_task(database.write(held))
+    await asyncio.to_thread(held.begun.wait, 30)
+    waiting = asyncio.create_task(database.write(add, "third"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    with pytest.raises(NotReady, match="closed"):
+        await database.read(words)
+    assert not closing.done()
+    held.go_on.set()
+    await asyncio.gather(begun, waiting, closing)
+    again = SqliteDatabase(make_engine(f"sqlite:///{tmp_path / 'some.db'}"))
+    assert await again.read(words) == ["first", "second", "third"]
+    await again.close()
+
+
+async def test_readers_see_what_was_there_while_a_writer_writes(database: Database) -> None:
+    """They do not wait for it, nor see half of it."""
+    await database.write(add, "a")
+    held = Held()
+    begun = asyncio.create_task(database.write(held))
+    await asyncio.to_thread(held.begun.wait, 30)
+    assert await asyncio.gather(*(database.read(words) for _ in range(20))) == [["a"]] * 20
+    held.go_on.set()
+    await begun
+    assert await database.read(words) == ["a", "first", "second"]
