@@ -1,21 +1,27 @@
 """Settings: read once at the start (TOML, then environment) and passed down as values (contract §7).
 
-An unknown key or a wrong value raises SettingsError with its name and place.
+An unknown key or a wrong value raises SettingsError with its name and place; the value itself is never repeated: it may
+be a secret (design rule 9).
 """
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, SettingsError
 
 PREFIX = "TAILRACE_"
 DEFAULT_FILE = Path("tailrace.toml")
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+ApiKey = Annotated[str, Meta(pattern="^[!-~]+$")]  # what a header can carry, and never empty
 
 
 class _Section(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -26,19 +32,19 @@ class Server(_Section, frozen=True, kw_only=True):
     """Where clients come in. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
-    port: int = 4010
-    api_keys: list[str] = field(default_factory=list)
-    max_body_bytes: int = 16 * 1024 * 1024
-    keep_alive_s: float = 10.0
-    shutdown_s: float = 5.0
+    port: Annotated[int, Meta(ge=0, le=65535)] = 4010
+    api_keys: list[ApiKey] = field(default_factory=list)
+    max_body_bytes: Count = 16 * 1024 * 1024
+    keep_alive_s: Positive = 10.0
+    shutdown_s: NotNegative = 5.0
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
     """How long commits may be gathered (`gather_ms`), for less CPU at more latency, and how long the log of an ended
     run is kept beside its archive (`keep_s`)."""
 
-    gather_ms: float = 0.0
-    keep_s: float = 60.0
+    gather_ms: NotNegative = 0.0
+    keep_s: NotNegative = 60.0
 
 
 class Defaults(_Section, frozen=True, kw_only=True):
@@ -50,24 +56,24 @@ class Defaults(_Section, frozen=True, kw_only=True):
 class UpstreamSettings(_Section, frozen=True, kw_only=True):
     """The way to providers: timeouts and retries, in seconds."""
 
-    connect_s: float = 10.0
-    first_event_s: float = 120.0
-    idle_s: float = 120.0
-    total_s: float = 3600.0
-    attempts: int = 4
-    retry_total_s: float = 60.0
+    connect_s: Positive = 10.0
+    first_event_s: Positive = 120.0
+    idle_s: Positive = 120.0
+    total_s: Positive = 3600.0
+    attempts: Count = 4
+    retry_total_s: NotNegative = 60.0
 
 
 class Limits(_Section, frozen=True, kw_only=True):
     """When a run ends at the latest: model calls, and seconds (working; waiting for the client's tool outputs)."""
 
-    max_steps: int = 50
-    run_s: float = 3600.0
-    action_s: float = 86400.0
+    max_steps: Count = 50
+    run_s: Positive = 3600.0
+    action_s: Positive = 86400.0
 
 
 class Agent(_Section, frozen=True, kw_only=True):
-    """A named way to ask: model and instructions."""
+    """A named way to ask: model and instructions (in place, or in a file)."""
 
     model: str | None = None
     instructions: str | None = None
@@ -95,41 +101,59 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     table = _read(path) if path else {}
-    settings = _convert(table, str(path))
+    try:
+        settings = codec.convert(table, Settings)
+    except InvalidJson as error:
+        raise SettingsError(f"{path}: {_at_fault(table, error)}: {error.message}") from error
     overrides = _from_environment(environ)
     if overrides:
-        settings = _convert(_merge(table, overrides), "environment")
-    return _with_instructions(settings, path.parent if path else Path())
+        merged = _merge(table, overrides)
+        try:
+            settings = codec.convert(merged, Settings)
+        except InvalidJson as error:
+            name = _variable(_at_fault(merged, error), environ)
+            raise SettingsError(f"environment: {name}: {error.message}") from error
+    return _with_instructions(settings, path)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """`TAILRACE_SERVER__PORT=4020` → {"server": {"port": 4020}}; values are TOML or else plain text."""
+    """`TAILRACE_SERVER__PORT=4020` → {"server": {"port": 4020}}; `TAILRACE_DATA` is the one setting without a section.
+
+    Other names without `__` are no settings: TAILRACE_URL and TAILRACE_API_KEY are the client's.
+    """
     table: dict[str, Any] = {}
-    for name, value in environ.items():
-        if not name.startswith(PREFIX) or "__" not in name:
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or ("__" not in name and name != f"{PREFIX}DATA"):
             continue
         *sections, key = name.removeprefix(PREFIX).lower().split("__")
         place = table
         for section in sections:
             place = place.setdefault(section, {})
-        place[key] = _value(value)
+            if not isinstance(place, dict):
+                raise SettingsError(f"environment: {name}: what it is a part of is set as a whole, too")
+        place[key] = _value(environ[name])
     return table
 
 
 def _value(text: str) -> Any:
+    """A number, boolean, list, table or quoted text in TOML; anything else is text as it stands."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    value = parsed.pop("value")
+    return value if not parsed and isinstance(value, bool | int | float | str | list | dict) else text
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -140,44 +164,42 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _convert(table: dict[str, Any], place: str) -> Settings:
-    try:
-        settings = codec.convert(table, Settings)
-    except InvalidJson as error:
-        name = error.field or ""
-        if place == "environment":
-            name = f"{PREFIX}{name.replace('.', '__').upper()}"
-        # The value itself is not repeated: it may be a secret (design rule 9).
-        raise SettingsError(f"{place}: {name}: {error.message}") from error
-    _check(settings, place)
-    return settings
+def _at_fault(table: Mapping[str, Any], error: InvalidJson) -> str:
+    """The path of the setting, as in `agents.planner.model`: where any name may stand, the error has `[...]` for it."""
+    path = error.field or ""
+    section, unnamed, rest = path.partition("[...]")
+    if not unnamed:
+        return path
+    for name, entry in table[section].items():
+        try:
+            codec.convert({section: {name: entry}}, Settings)
+        except InvalidJson:
+            return f"{section}.{name}{rest}"
+    return path
 
 
-def _check(settings: Settings, place: str) -> None:
-    for section in ("server", "log", "upstream", "limits"):
-        for name, value in msgspec.structs.asdict(getattr(settings, section)).items():
-            if isinstance(value, int | float) and value < 0:
-                raise SettingsError(f"{place}: {section}.{name}: must not be negative")
-    if not 0 <= settings.server.port <= 65535:
-        raise SettingsError(f"{place}: server.port: must be between 0 and 65535")
-    if settings.limits.max_steps < 1:
-        raise SettingsError(f"{place}: limits.max_steps: must be at least 1")
-    if settings.upstream.attempts < 1:
-        raise SettingsError(f"{place}: upstream.attempts: must be at least 1")
+def _variable(path: str, environ: Mapping[str, str]) -> str:
+    """The environment variable that sets `path`, or that sets a part of it."""
+    start = f"{PREFIX}{path.partition('[')[0].replace('.', '__').upper()}"
+    return next((name for name in sorted(environ) if name.startswith(start)), start)
 
 
-def _with_instructions(settings: Settings, folder: Path) -> Settings:
+def _with_instructions(settings: Settings, path: Path | None) -> Settings:
     """Agents with the text of their `instructions_file`, which is relative to the settings file."""
+    folder = path.parent if path else Path()
     agents = {}
     for name, agent in settings.agents.items():
+        agents[name] = agent
         if agent.instructions_file is None:
-            agents[name] = agent
             continue
+        place = f"{path or 'environment'}: agents.{name}.instructions_file"
+        if agent.instructions is not None:
+            raise SettingsError(f"{place}: stands beside `instructions`; one of them is enough")
         try:
             text = (folder / agent.instructions_file).read_text(encoding="utf-8")
         except OSError as error:
-            raise SettingsError(
-                f"agents.{name}.instructions_file: {agent.instructions_file}: {error.strerror}"
-            ) from error
-        agents[name] = msgspec.structs.replace(agent, instructions=text, instructions_file=None)
-    return msgspec.structs.replace(settings, agents=agents)
+            raise SettingsError(f"{place}: {agent.instructions_file}: {error.strerror}") from error
+        except ValueError as error:
+            raise SettingsError(f"{place}: {agent.instructions_file!r} is not UTF-8 text") from error
+        agents[name] = replace(agent, instructions=text, instructions_file=None)
+    return replace(settings, agents=agents)

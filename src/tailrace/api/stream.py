@@ -78,17 +78,13 @@ class _Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, run_id = self.services, self.asked.run_id
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await _write(send, comment("tailrace") + retry(RETRY_MS))
         sender = _Sender(send)
+        await sender.write(comment("tailrace") + retry(RETRY_MS))
         pump = asyncio.create_task(_pump(sender, services.reader, self.asked))
         with services.readers.reading(run_id, pump):
             left = await _serve(sender, pump, receive, services.settings.server.keep_alive_s)
         if left:
             await _left(services, run_id)
-
-
-async def _write(send: Send, data: bytes) -> None:
-    await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 class _Sender:
@@ -103,7 +99,7 @@ class _Sender:
     async def write(self, data: bytes) -> None:
         """Send these bytes, waiting while the client is not taking any."""
         self.silent = False
-        await _write(self._send, data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
         """The body is complete."""

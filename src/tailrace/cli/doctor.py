@@ -14,11 +14,7 @@ from tailrace.schema.errors import InvalidRequest, TailraceError
 from tailrace.settings import Settings, load
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from tailrace.upstream.registry import Registry
-
-_PATIENCE_S = 5.0
 
 
 def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
@@ -33,10 +29,11 @@ def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
     """
     settings = load(config, os.environ)
     from tailrace.app import registry  # the whole server: a second to import
+    from tailrace.cli.http import statuses
 
     known = registry(settings, os.environ)
-    answers = asyncio.run(_ask({name: provider.base_url for name, provider in known.providers.items()}))
-    server = asyncio.run(_ask({"server": f"{url.rstrip('/')}/readyz"}))["server"]
+    answers = asyncio.run(statuses({name: provider.base_url for name, provider in known.providers.items()}))
+    server = asyncio.run(statuses({"server": f"{url.rstrip('/')}/readyz"}))["server"]
     rows = [
         {"provider": name, "wire": provider.wire, "state": "answers" if answers[name] else "does not answer"}
         for name, provider in known.providers.items()
@@ -68,22 +65,3 @@ def _problems(settings: Settings, known: "Registry") -> Iterator[str]:
             known.resolve(model, None)
         except InvalidRequest as error:
             yield f"{place}: {error.message}"
-
-
-async def _ask(urls: dict[str, str]) -> dict[str, int | None]:
-    """The HTTP status that each answers with, whatever it is; None where there is no answer."""
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        statuses = await asyncio.gather(*(_status(session, url) for url in urls.values()))
-    return dict(zip(urls, statuses, strict=True))
-
-
-async def _status(session: "aiohttp.ClientSession", url: str) -> int | None:
-    try:
-        async with session.get(url, allow_redirects=False) as reply:
-            return reply.status
-    except (aiohttp.ClientError, OSError, ValueError):  # the last: no address at all
-        return None
-        return None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import typer
 
 from tailrace.cli import tables
-from tailrace.cli.render import RunView, screen
+from tailrace.cli.render import PlainText, RunView, Screen
 from tailrace.cli.terminal import note
 from tailrace.dialects.table import DIALECTS
 from tailrace.schema import codec
@@ -56,9 +56,7 @@ def _do(job: Coroutine[Any, Any, Any]) -> Any:
 def run(
     prompt: Annotated[str, typer.Argument(help="What to say; `-` reads it from standard input.", metavar="PROMPT")],
     thread: Annotated[str | None, typer.Option(help="Go on in this thread.", metavar="THREAD")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="`provider/model`, an alias, or a model.", metavar="MODEL")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="`provider/model`, an alias, or a model.", metavar="MODEL")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Stream a reply to the terminal: Markdown there, plain text into a pipe.
@@ -74,7 +72,7 @@ def run(
     """
     body = {"prompt": _said(prompt), "thread_id": thread, "model_id": model}
     body = {name: value for name, value in body.items() if value is not None}
-    view = RunView(screen())
+    view = RunView(_screen())
     submitted: dict[str, str] = {}
 
     async def stream() -> None:
@@ -92,6 +90,15 @@ def run(
     if view.failure is not None:
         raise TailraceError(view.failure)
     note(view.summary)
+
+
+def _screen() -> Screen:
+    """The one that fits standard output."""
+    if not sys.stdout.isatty():
+        return PlainText()
+    from tailrace.cli.markdown import MarkdownScreen  # rich and its parsers: slow to import
+
+    return MarkdownScreen()
 
 
 def _said(prompt: str) -> str:

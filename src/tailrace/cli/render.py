@@ -60,17 +60,11 @@ class PlainText:
             self.say("\n")
 
 
-def screen() -> Screen:
-    """The one that fits standard output."""
-    if not sys.stdout.isatty():
-        return PlainText()
-    from tailrace.cli.markdown import MarkdownScreen  # rich and its parsers: slow to import
-
-    return MarkdownScreen()
-
-
 class RunView:
-    """Shows a run's events as they come; then `failure` says why it failed (None: it did not), `summary` how it ended."""
+    """Shows a run's events as they come.
+
+    Then `failure` says why it failed (None: it did not), and `summary` how it ended.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

@@ -20,9 +20,7 @@ Config = Annotated[
     typer.Option(help="The settings file; without it, `tailrace.toml` here if there is one.", metavar="FILE"),
 ]
 Data = Annotated[str | None, typer.Option(help="The directory of the embedded log and store.", metavar="DIR")]
-Host = Annotated[
-    str | None, typer.Option(help="The address to listen on.", metavar="HOST", show_default="127.0.0.1")
-]
+Host = Annotated[str | None, typer.Option(help="The address to listen on.", metavar="HOST", show_default="127.0.0.1")]
 Port = Annotated[
     int | None,
     typer.Option(help="The port; 0 takes a free one.", metavar="PORT", min=0, max=65535, show_default="4010"),
@@ -82,6 +80,8 @@ def configure_logging() -> None:
 
     import structlog
 
+    # That it cannot listen, app.serve says in one line.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not isinstance(record.msg, OSError))
     terminal = sys.stderr.isatty()
     console = structlog.dev.ConsoleRenderer(colors=coloured(sys.stderr))
     structlog.configure(

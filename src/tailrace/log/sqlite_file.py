@@ -25,7 +25,7 @@ from tailrace.schema.errors import SettingsError
 from tailrace.schema.events import TraceContext
 
 PAGE_SIZE = 2048
-BUSY_SECONDS = 0.1  # nobody else writes; a stranger with a lock may stall the loop for as long as this
+BUSY_SECONDS = 0.1  # nobody else writes; another connection's lock may stall the loop for as long as this
 
 # What leads from each schema version to the next; `PRAGMA user_version` says how many have been carried out.
 _STEPS = (

@@ -22,14 +22,19 @@ from tailrace.schema.items import OutputItem
 from tailrace.schema.response import ErrorInfo, FinishReason
 
 SEQUENCE_ERROR = "STREAM_SEQUENCE_ERROR"
+MOST_UNFOLDED = 512
 
 
 class RunWriter:
-    """The writer of one run, for as long as nobody takes a higher epoch. `state` is the fold of what is in the log."""
+    """The writer of one run, for as long as nobody takes a higher epoch.
+
+    What it appends is folded when somebody looks at `state`, many events at a time: nobody does while text grows.
+    """
 
     def __init__(self, log: Log, run_id: str, epoch: int) -> None:
         self.run_id = run_id
-        self.state = Reducer()
+        self._state = Reducer()
+        self._unfolded: list[Batch] = []
         self.grammar = Grammar()
         self.origin: TraceContext | None = None  # the span that the run began with
         self._log = log
@@ -52,7 +57,7 @@ class RunWriter:
         legal = [self._legal(payload) for payload in payloads]
         if legal:
             batch = await self._log.append(self.run_id, self._epoch, legal, trace)
-            self._fold(batch)
+            self._keep(batch)
 
     def _legal(self, payload: Payload) -> Payload:
         violation = self.grammar.accept(payload)
@@ -64,11 +69,22 @@ class RunWriter:
     def _take(self, batch: Batch) -> None:
         for payload in batch.payloads:
             self.grammar.accept(payload)
-        self._fold(batch)
+        self._keep(batch)
 
-    def _fold(self, batch: Batch) -> None:
-        self.origin = self.origin or batch.trace
-        self.state.fold((batch,))
+    def _keep(self, batch: Batch) -> None:
+        if self.origin is None:
+            self.origin = batch.trace
+        self._unfolded.append(batch)
+        if len(self._unfolded) >= MOST_UNFOLDED:
+            self._state.fold(self._unfolded)
+            self._unfolded.clear()
+
+    @property
+    def state(self) -> Reducer:
+        """The fold of what is in the log."""
+        self._state.fold(self._unfolded)
+        self._unfolded.clear()
+        return self._state
 
     def closing(self, finish_reason: FinishReason, cause: ErrorInfo | str) -> list[Payload]:
         """What closes all that is open: items fail with an ErrorInfo, or are cancelled for a reason; then the step."""

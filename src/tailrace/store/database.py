@@ -78,9 +78,13 @@ class SqliteDatabase:
 
     def _write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         connection = self._connection()
-        with connection.begin():
-            begin_writing(connection)
-            return work(connection, *arguments)
+        try:
+            with connection.begin():
+                begin_writing(connection)
+                return work(connection, *arguments)
+        except DBAPIError:
+            connection.connection.rollback()  # a commit that fails leaves SQLite's transaction open
+            raise
 
     def _connection(self) -> Connection:
         own: Connection | None = getattr(self._own, "connection", None)
