@@ -56,7 +56,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         stack.callback(lock_data_dir(data).release)
         log = SqliteLog(data / "log.db", gather_ms=settings.log.gather_ms)
         stack.push_async_callback(log.close)
-        store = await open_store(f"sqlite+aiosqlite:///{data / 'store.db'}")
+        store = await open_store(f"sqlite:///{data / 'store.db'}")
         stack.push_async_callback(store.close)
         upstream = await stack.enter_async_context(Upstream())
         known = await _with_demo(registry(settings, environ), stack)

@@ -109,7 +109,7 @@ def migrate(config: Config = None, data: Data = None) -> None:
 
     lock = lock_data_dir(Path(settings.data))
     try:
-        asyncio.run(upgrade(f"sqlite+aiosqlite:///{Path(settings.data) / 'store.db'}"))
+        asyncio.run(upgrade(f"sqlite:///{Path(settings.data) / 'store.db'}"))
     finally:
         lock.release()
     note(f"the store in {settings.data} is up to date")

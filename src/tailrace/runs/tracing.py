@@ -17,7 +17,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes spans with real ids. Without a `provider` nobody exports them: they are then not sampled, and cost little."""
+    """Makes spans with real ids. Without a `provider` nobody exports them: they are not sampled, and cost little."""
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = (provider or TracerProvider(sampler=ALWAYS_OFF)).get_tracer("tailrace")
