@@ -29,7 +29,7 @@ from tailrace.settings import Settings
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
-from tailrace.upstream.registry import Provider, Registry, load_builtin, provider_from_table
+from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
@@ -59,7 +59,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         store = await open_store(f"sqlite:///{data / 'store.db'}")
         stack.push_async_callback(store.close)
         upstream = await stack.enter_async_context(Upstream())
-        known = await _with_demo(registry(settings, environ), stack)
+        known = await _with_demo(_registry(settings, environ), stack)
         tracing = Tracing()
         caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
         driver = Driver(caller, known, store, tracing, settings.limits.max_steps)
@@ -102,14 +102,8 @@ def _retries(settings: Settings) -> RetryPolicy:
     return RetryPolicy(attempts=settings.upstream.attempts, total_s=settings.upstream.retry_total_s)
 
 
-def registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
-    """The providers that can be used, and which model is meant where none is named: the settings', else that of the
-    first provider with a key. Raises SettingsError."""
-    own = {name: provider_from_table(name, table) for name, table in settings.providers.items()}
-    known = Registry({**load_builtin(), **own}, settings.aliases, settings.defaults.model).configured(environ)
-    keyed = (provider for provider in known.providers.values() if provider.api_key_env)
-    default = next((f"{p.provider_id}/{p.default_model}" for p in keyed if p.default_model), None)
-    return Registry(known.providers, known.aliases, known.default_model or default, known.keyless)
+def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
+    return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
 
 
 async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:

@@ -17,6 +17,7 @@ from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.settings import Settings
 from tailrace.testing.moves import Burst, Call, HttpError, Text
 from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.upstream.registry import configured_registry
 from tests.support.server import Served, serving, settings
 
 SECRET = "sk-" + "verysecret" * 3
@@ -88,7 +89,7 @@ def defaults(tmp_path: Path) -> Settings:
 def test_with_a_key_the_real_provider_is_meant():
     """OPENAI_API_KEY or ANTHROPIC_API_KEY is all that it takes to talk to the real one."""
     for variable, provider_id in (("OPENAI_API_KEY", "openai"), ("ANTHROPIC_API_KEY", "anthropic")):
-        registry = app.registry(Settings(), {variable: SECRET})
+        registry = configured_registry({}, {}, None, {variable: SECRET})
         provider, model = registry.resolve(None, None)
         assert provider.provider_id == provider_id
         assert model

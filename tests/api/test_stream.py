@@ -208,6 +208,15 @@ async def test_c52_the_client_gives_up_after_its_attempts():
     assert 4 <= accepted <= 8  # the HTTP client itself may try a fresh connection once
 
 
+async def test_the_client_knows_when_there_is_nothing_more(server: Served):
+    """Asked for what is behind the end of a run, it ends at once instead of trying again."""
+    run_id = await a_run(server)
+    last = (await server.client.run(run_id)).last_seq
+    async with asyncio.timeout(2):
+        for after in (last, last + 10):
+            assert [frame async for frame in server.client.frames(run_id, after=after)] == []
+
+
 async def test_readers_who_leave_cost_nothing_and_harm_nobody(server: Served):
     """A hundred readers, half of them gone in the middle: the others read all of it."""
     server.upstream.enqueue([Burst(50), Gate("g"), Burst(50)])

@@ -47,6 +47,14 @@ def test_what_was_packed_is_unpacked(batches: list[Batch]) -> None:
     assert [parts(batch) for batch in unpack("r", pack(batches))] == [parts(batch) for batch in batches]
 
 
+@given(logs(), st.data())
+def test_any_cursor_gives_the_rest(batches: list[Batch], data: st.DataObject) -> None:
+    """Behind a cursor there is what the batches hold behind it, the first one cut."""
+    after = data.draw(st.integers(batches[0].first_seq - 2, batches[-1].last_seq + 1))
+    rest = [parts(batch.after(after)) for batch in batches if batch.last_seq > after]
+    assert [parts(batch) for batch in unpack("r", pack(batches), after)] == rest
+
+
 def test_a_payload_that_would_be_torn_is_refused() -> None:
     """A line end inside one would make two of it."""
     with pytest.raises(ValueError, match="line end"):

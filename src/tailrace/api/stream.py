@@ -7,6 +7,7 @@ source (design rule 1), and a reader is no more than its cursor: where a client 
 
 import asyncio
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 from litestar import Request, get
@@ -14,7 +15,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.api.services import Injected, Services
-from tailrace.dialects.base import Detail, Dialect, View, sse
+from tailrace.dialects.base import FULL, Detail, Dialect, View, sse
 from tailrace.dialects.table import DIALECTS
 from tailrace.runs.reader import RunReader
 from tailrace.schema.errors import InvalidRequest
@@ -133,15 +134,14 @@ async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, ke
 
 
 async def _pump(sender: _Sender, reader: RunReader, asked: Wanted) -> None:
-    shared = asked.dialect.shared if asked.view == View() else None
-    if shared is not None:
-        name = asked.dialect.name
-        async for batch in reader.batches(asked.run_id, asked.after):
-            await sender.write(batch.memo(name, shared))
+    shared, name = asked.dialect.shared, asked.dialect.name
+    if shared is not None and asked.view == FULL:
+        async for page in reader.pages(asked.run_id, asked.after):
+            await sender.write(b"".join([batch.memo(name, shared) for batch in page]))
         return
     encoder = asked.dialect.encoder(asked.view)
-    async for batch in reader.batches(asked.run_id, 0):
-        data = sse(encoder.encode(batch), asked.after)
+    async for page in reader.pages(asked.run_id, 0):
+        data = sse(chain.from_iterable(encoder.encode(batch) for batch in page), asked.after)
         if data:
             await sender.write(data)
 

@@ -28,10 +28,10 @@ def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
     ```
     """
     settings = load(config, os.environ)
-    from tailrace.app import registry  # the whole server: a second to import
     from tailrace.cli.http import statuses
+    from tailrace.upstream.registry import configured_registry  # with all wires: slow to import
 
-    known = registry(settings, os.environ)
+    known = configured_registry(settings.providers, settings.aliases, settings.defaults.model, os.environ)
     answers = asyncio.run(statuses({name: provider.base_url for name, provider in known.providers.items()}))
     server = asyncio.run(statuses({"server": f"{url.rstrip('/')}/readyz"}))["server"]
     rows = [

@@ -9,18 +9,21 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 
 from tailrace.schema import codec
 from tailrace.schema.errors import TailraceError
 from tailrace.schema.events import Event
-from tailrace.schema.response import Response
+from tailrace.schema.response import ENDED, Response
 from tailrace.wire.sse import SseEvent, SseParser
 
 LAST_FRAMES = frozenset(
     {"response_done", "response_error", "turn_aborted_by_user", "turn_complete", "turn_error", "turn_aborted"}
 )
+
+UNREACHABLE = (aiohttp.ClientError, OSError, ValueError)  # ValueError: what was given is no address
 
 
 class ClientError(TailraceError):
@@ -68,7 +71,7 @@ class Client:
                 if reply.status >= 400:
                     raise refusal(reply.status, content)
                 return codec.decode_any(content) if content else None
-        except (aiohttp.ClientError, OSError) as error:
+        except UNREACHABLE as error:
             raise unreachable(self._url, error) from error
 
     async def submit(self, **body: Any) -> dict[str, str]:
@@ -78,15 +81,15 @@ class Client:
 
     async def run(self, run_id: str) -> Response:
         """The run as of now. Raises ClientError."""
-        return codec.convert(await self.request("GET", f"/api/v2/runs/{run_id}"), Response)
+        return codec.convert(await self.request("GET", f"/api/v2/runs/{segment(run_id)}"), Response)
 
     async def outputs(self, run_id: str, outputs: list[dict[str, Any]]) -> None:
         """Give the outputs of calls that the run waits for. Raises ClientError."""
-        await self.request("POST", f"/api/v2/runs/{run_id}/outputs", {"outputs": outputs})
+        await self.request("POST", f"/api/v2/runs/{segment(run_id)}/outputs", {"outputs": outputs})
 
     async def cancel(self, run_id: str) -> None:
         """End the run. Raises ClientError."""
-        await self.request("POST", f"/api/v2/runs/{run_id}/cancel")
+        await self.request("POST", f"/api/v2/runs/{segment(run_id)}/cancel")
 
     async def events(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The run's events behind `after`, to its terminal one. Raises ClientError."""
@@ -113,16 +116,23 @@ class Client:
                 error = caught
             finally:
                 await connection.aclose()
+            if error is None and await self._is_read(run_id, after):
+                return
             failures += 1
             if failures >= self._attempts:
                 raise error or ClientError(f"the stream of {run_id} closed {failures} times without an event")
             await asyncio.sleep(min(5.0, self._retry_s * 2 ** (failures - 1)))
 
+    async def _is_read(self, run_id: str, after: int) -> bool:
+        """Is there nothing behind `after`, now or later? The server closes such a stream at once."""
+        run = await self.run(run_id)
+        return run.status in ENDED and after >= run.last_seq
+
     async def _connection(self, run_id: str, dialect: str, after: int) -> AsyncGenerator[SseEvent, None]:
         """One connection's frames; ends where the server closes it."""
         parser = SseParser()
         headers = {"last-event-id": str(after)} if after else {}
-        url = f"{self._url}/api/v2/stream/{run_id}"
+        url = f"{self._url}/api/v2/stream/{segment(run_id)}"
         try:
             async with self._open().get(url, params={"dialect": dialect}, headers=headers) as reply:
                 if reply.status >= 400:
@@ -130,13 +140,18 @@ class Client:
                 async for data in reply.content.iter_any():
                     for frame in parser.feed(data):
                         yield frame
-        except (aiohttp.ClientError, OSError) as error:
+        except UNREACHABLE as error:
             raise unreachable(self._url, error) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("use the client within `async with`")
         return self._session
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
 
 
 def refusal(status: int, content: bytes) -> ClientError:

@@ -1,6 +1,7 @@
 """Reading a run, wherever it is: in the log while it lives, in the archive afterwards, under the same `seq`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
@@ -8,6 +9,8 @@ from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound
 from tailrace.schema.response import ENDED, Response
 from tailrace.store.base import Store
+
+PAGE = 128  # batches of an archive that are sent together
 
 
 class RunReader:
@@ -35,10 +38,10 @@ class RunReader:
         if await self._log.head(run_id) is None:
             await self._store.get_run(run_id)
 
-    async def batches(self, run_id: str, after: int) -> AsyncIterator[Batch]:
-        """All batches behind `after`, as they come; ends behind the terminal event. Raises NotFound.
+    async def pages(self, run_id: str, after: int) -> AsyncIterator[Sequence[Batch]]:
+        """All batches behind `after`, as they come, what is there at once together; ends behind the terminal event.
 
-        A cursor past the end of the log ends at once.
+        Raises NotFound. A cursor past the end of the log ends at once.
         """
         head = await self._log.head(run_id)
         if head is not None:
@@ -46,17 +49,13 @@ class RunReader:
                 return
             try:
                 async for batch in self._log.tail(run_id, after):
-                    yield batch
+                    yield (batch,)
                     after = batch.last_seq
                 return
             except NotFound:
                 pass  # archived and let go meanwhile
-        for batch in await self._archived(run_id):
-            if batch.last_seq > after:
-                yield batch.after(after)
-
-    async def _archived(self, run_id: str) -> list[Batch]:
-        batches = await self._store.archived(run_id)
-        if batches is None:
+        archived = await self._store.archived(run_id, after)
+        if archived is None:
             raise NotFound(f"no run {run_id}", run_id=run_id)
-        return batches
+        while page := list(islice(archived, PAGE)):
+            yield page

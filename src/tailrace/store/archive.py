@@ -6,7 +6,7 @@ each batch's trace, …]}. Each line behind it is a payload, as it stood in the 
 holds no line end).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import zstandard
 from msgspec import Struct
@@ -47,16 +47,17 @@ def pack(batches: Sequence[Batch]) -> bytes:
     return zstandard.ZstdCompressor().compress(codec.encode(contents) + b"\n" + body)
 
 
-def unpack(run_id: str, data: bytes) -> list[Batch]:
-    """What `pack` was given, as batches of `run_id`."""
+def unpack(run_id: str, data: bytes, after: int = 0) -> Iterator[Batch]:
+    """What `pack` was given, behind seq `after`, as batches of `run_id`; each is made when it is asked for."""
     head, _, body = zstandard.ZstdDecompressor().decompress(data).partition(b"\n")
-    contents = codec.decode(head, _Contents)
-    lines = body.split(b"\n")
-    first_seq, traces = contents.first_seq, contents.traces
-    batches: list[Batch] = []
-    start = 0
+    return _batches(run_id, codec.decode(head, _Contents), body.split(b"\n"), after)
+
+
+def _batches(run_id: str, contents: _Contents, lines: list[bytes], after: int) -> Iterator[Batch]:
+    first_seq, start = contents.first_seq, 0
     for count, timestamp, trace in zip(contents.counts, contents.timestamps, contents.trace_of, strict=True):
         end = start + count
-        batches.append(Batch(run_id, first_seq + start, timestamp, traces[trace], raw=lines[start:end]))
+        if first_seq + end - 1 > after:
+            start = max(start, after + 1 - first_seq)
+            yield Batch(run_id, first_seq + start, timestamp, contents.traces[trace], raw=lines[start:end])
         start = end
-    return batches

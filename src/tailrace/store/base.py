@@ -4,7 +4,7 @@
 Times are milliseconds since the epoch. A cursor is an opaque string; a wrong one raises InvalidRequest(field="cursor").
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -106,8 +106,8 @@ class Store(Protocol):
         touches its thread's `updated_at`.
         """
 
-    async def archived(self, run_id: str) -> list[Batch] | None:
-        """The run's whole log from the archive; None where there is none."""
+    async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
+        """The run's log behind `after` from the archive; None where there is none."""
 
     async def ping(self) -> None:
         """Raises NotReady where the store cannot be reached."""

@@ -1,6 +1,6 @@
 """The store in SQL, through SQLAlchemy Core. What is committed survives the death of the process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -105,9 +105,9 @@ class SqlStore:
         """See `Store.project`."""
         await self._db.write(sql_runs.project, projections)
 
-    async def archived(self, run_id: str) -> list[Batch] | None:
+    async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
         """See `Store.archived`."""
-        return await self._db.read(sql_runs.archived, run_id)
+        return await self._db.read(sql_runs.archived, run_id, after)
 
     # --- the whole --------------------------------------------------------------------------------------------------
 

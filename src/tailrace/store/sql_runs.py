@@ -3,7 +3,7 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from sqlalchemy import Connection, LargeBinary, and_, bindparam, insert, select, update
@@ -147,10 +147,10 @@ def project(db: Connection, projections: Sequence[Projection]) -> None:
             db.execute(statement, values)
 
 
-def archived(db: Connection, run_id: str) -> list[Batch] | None:
+def archived(db: Connection, run_id: str, after: int) -> Iterator[Batch] | None:
     """See `Store.archived`."""
     data = db.scalar(_ARCHIVED, {"id": run_id})
-    return archive.unpack(run_id, data) if data is not None else None
+    return archive.unpack(run_id, data, after) if data is not None else None
 
 
 def ping(db: Connection) -> None:

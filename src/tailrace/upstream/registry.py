@@ -188,3 +188,21 @@ class Registry:
             candidates = sorted([*self.aliases, *(f"{name}/{model}" for name in self.providers)])
             message = f"no provider is known to have {model!r}: name it, as in 'provider/{model}'"
         raise InvalidRequest(message, field="model_id", candidates=candidates)
+
+
+def configured_registry(
+    tables: Mapping[str, Mapping[str, Any]],
+    aliases: Mapping[str, str],
+    default_model: str | None,
+    environ: Mapping[str, str],
+) -> Registry:
+    """The providers that can be used: the built-in ones and the settings' `tables`.
+
+    Where no model is named, the settings' default is meant, else that of the first provider with a key. Raises
+    SettingsError.
+    """
+    own = {name: provider_from_table(name, table) for name, table in tables.items()}
+    known = Registry({**load_builtin(), **own}, aliases, default_model).configured(environ)
+    keyed = (provider for provider in known.providers.values() if provider.api_key_env)
+    default = next((f"{each.provider_id}/{each.default_model}" for each in keyed if each.default_model), None)
+    return Registry(known.providers, known.aliases, known.default_model or default, known.keyless)
