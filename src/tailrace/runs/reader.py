@@ -1,7 +1,7 @@
 """Reading a run, wherever it is: in the log while it lives, in the archive afterwards, under the same `seq`."""
 
-from collections.abc import AsyncIterator, Sequence
-from itertools import islice
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
@@ -10,7 +10,7 @@ from tailrace.schema.errors import NotFound
 from tailrace.schema.response import ENDED, Response
 from tailrace.store.base import Store
 
-PAGE = 128  # batches of an archive that are sent together
+PAGE = 256  # events of an archive that are sent together, about
 
 
 class RunReader:
@@ -57,5 +57,20 @@ class RunReader:
         archived = await self._store.archived(run_id, after)
         if archived is None:
             raise NotFound(f"no run {run_id}", run_id=run_id)
-        while page := list(islice(archived, PAGE)):
+        for page in paged(archived):
             yield page
+            await asyncio.sleep(0)  # an archive never waits: others, and the socket itself, must have their turn
+
+
+def paged(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
+    """The batches in pages of about PAGE events."""
+    page: list[Batch] = []
+    events = 0
+    for batch in batches:
+        page.append(batch)
+        events += batch.last_seq - batch.first_seq + 1
+        if events >= PAGE:
+            yield page
+            page, events = [], 0
+    if page:
+        yield page
