@@ -76,6 +76,7 @@ def hear(recording: Recording) -> Heard:
     return checked(decode_events(WIRES[recording.wire].decoder, data, whole=recording.is_whole, context=CONTEXT))
 
 
+@pytest.mark.slow
 @EACH_STREAM
 def test_c6_every_recording_is_the_same_however_it_is_split(recording):
     """Whole, at random places, and byte by byte."""
@@ -88,6 +89,7 @@ def test_c6_every_recording_is_the_same_however_it_is_split(recording):
     assert fed(recording.wire, data, [1] * (len(data) - 1)) == whole
 
 
+@pytest.mark.slow
 @EACH_STREAM
 def test_c7_every_recording_is_the_same_with_other_line_ends(recording):
     """CRLF and CR, however the bytes are split."""

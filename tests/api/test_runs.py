@@ -155,6 +155,7 @@ async def test_c10_a4_an_error_in_mid_stream_is_the_one_terminal_event(server: S
     assert len(server.upstream.requests) == 1
 
 
+@pytest.mark.slow
 @every_wire
 @pytest.mark.parametrize(
     ("status", "code", "tries"),
@@ -203,6 +204,7 @@ async def test_c8_a1_a_stream_that_is_cut_is_never_a_success(server: Served, wir
     assert (response.error.code, response.error.retryable) == ("stream_interrupted", True)
 
 
+@pytest.mark.slow
 async def test_c9_a_reset_before_the_headers_ends_the_run(tmp_path: Path, upstream: ScriptedUpstream):
     """No answer at all, several times: a terminal error, not a run that stays in progress."""
     upstream.script = lambda _: [Cut()]
@@ -303,6 +305,7 @@ async def test_c16_a_tool_without_arguments_is_called_with_none(server: Served, 
     assert (await checked(server, await events_of(server, run_id))).status == "complete"
 
 
+@pytest.mark.slow
 async def test_the_step_limit_is_a_finish_of_its_own(tmp_path: Path, upstream: ScriptedUpstream):
     """A model that calls on and on is stopped with `limit`."""
     upstream.script = lambda _: [Call("weather", "{}")]
@@ -387,6 +390,7 @@ async def test_c58_a_busy_thread_rejects_or_is_interrupted(server: Served):
     assert [run["id"] for run in thread["runs"]] == [first["run_id"], second["run_id"]]
 
 
+@pytest.mark.slow
 async def test_runs_on_one_thread_follow_each_other_without_a_pause(server: Served):
     """The next submit right behind the terminal event is no conflict, however far the store lags."""
     thread_id = None

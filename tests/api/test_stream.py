@@ -59,6 +59,7 @@ async def test_the_wire_form_of_the_stream(server: Served):
     assert [*found, *linter.end()] == []
 
 
+@pytest.mark.slow
 async def test_c50_a_client_cut_at_every_event_reads_exactly_the_run(server: Served):
     """Cut behind each event and resumed with Last-Event-ID: head and rest are the whole, byte for byte."""
     run_id = await a_run(server)
@@ -151,6 +152,7 @@ async def test_a_silent_stream_has_comments(tmp_path: Path, upstream: ScriptedUp
         upstream.gate("g").open()
 
 
+@pytest.mark.slow
 async def test_c44_a_long_run_is_replayed_live_and_from_the_archive(tmp_path: Path, upstream: ScriptedUpstream):
     """5,000 events: whole while live, whole when the log has let go and only the archive is left, same bytes."""
     upstream.enqueue([Burst(5000), Gate("g")])

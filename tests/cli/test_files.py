@@ -21,6 +21,8 @@ REQUESTS = {
 }
 WIRES = list(REQUESTS)
 
+pytestmark = pytest.mark.slow  # each starts the command in a process of its own
+
 
 async def record(upstream: ScriptedUpstream, wire: str, folder: Path, *, whole: bool = False) -> Path:
     """A provider's answer with text and a call, as a file."""

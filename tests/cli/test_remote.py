@@ -18,6 +18,8 @@ from tests.support.server import Served, serving, settings
 MARKDOWN = "# Rivers\n\nThe *Rhine* is\t1,233 km :smile: long.\n\n```python\nprint(1)\n```\n\n- one\n- two\n"
 NUMBERS = [str(number) for number in range(1, 401)]
 
+pytestmark = pytest.mark.slow  # each starts the command in a process of its own
+
 
 async def test_run_into_a_pipe_is_the_text_to_the_byte(cli, server: Served):
     """Plain text on stdout with one line feed at its end; thread, run and the end on stderr."""
@@ -115,7 +117,6 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
     assert ended.out.split() == [*NUMBERS[:100], *NUMBERS[:100]]
 
 
-@pytest.mark.slow
 async def test_run_survives_a_server_that_is_killed(tmp_path: Path, upstream: ScriptedUpstream):
     """kill -9 and restart in mid-answer: what was said is printed once, and the end is the log's, in one line."""
     upstream.script = lambda _: [Paced(0.002, (Burst(400),))]

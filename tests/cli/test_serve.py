@@ -12,6 +12,8 @@ import pytest
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.process import ServerProcess
 
+pytestmark = pytest.mark.slow  # each starts a server in a process of its own
+
 
 @pytest.mark.parametrize(
     ("arguments", "environ", "said"),

@@ -253,6 +253,7 @@ async def test_the_last_run_deleted_its_rows_are_not_taken_for_placed(tmp_path: 
         await log.close()
 
 
+@pytest.mark.slow
 async def test_another_process_finds_the_file_locked(tmp_path: Path) -> None:
     """While the log is open it is this process's alone; then the file may be read by anybody."""
     script = (

@@ -1,10 +1,14 @@
 """A whole server for tests: real sockets on loopback, real SQLite files, the scripted upstream as its providers."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tailrace import app
@@ -52,9 +56,28 @@ class Served:
     upstream: ScriptedUpstream
 
 
+@cache
+def empty_store() -> bytes:
+    """A store with its tables and nothing in it: made once, because that takes a process and a second."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.db"
+        subprocess.run(
+            [sys.executable, "-m", "tailrace.store.migrations"], input=f"sqlite:///{path}\n".encode(), check=True
+        )
+        return path.read_bytes()
+
+
+def prepare(data: Path) -> None:
+    """A data directory that a server finds its store in."""
+    data.mkdir(parents=True, exist_ok=True)
+    if not (data / "store.db").exists():
+        (data / "store.db").write_bytes(empty_store())
+
+
 @asynccontextmanager
 async def serving(given: Settings, upstream: ScriptedUpstream) -> AsyncIterator[Served]:
     """Serve in this process on a free port until the end."""
+    prepare(Path(given.data))
     async with app.services(given, {}) as services:
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = app.http_server(services, url.set_result)

@@ -105,6 +105,7 @@ async def test_c40_a_projector_restarted_after_any_event_ends_with_the_same_stat
         assert fold(archived) == stored
 
 
+@pytest.mark.slow
 async def test_c41_a_run_that_always_fails_is_set_aside_and_shown(store: CountingStore):
     """After so many tries it is left, visibly; the others are projected meanwhile and go on being."""
     log = MemoryLog()
@@ -127,6 +128,7 @@ async def test_c41_a_run_that_always_fails_is_set_aside_and_shown(store: Countin
     await asyncio.wait({task})
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_down_blames_no_run(store: CountingStore):
     """While the store is out of reach nothing is set aside; when it is back, nothing is missing."""
     log = MemoryLog()
