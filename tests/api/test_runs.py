@@ -103,12 +103,11 @@ async def test_client_tools_end_the_step_and_go_on_with_their_outputs(server: Se
     assert said.index("20 °C") < said.index("-3 °C")
 
 
-async def waiting_calls(server: Served, run_id: str) -> list[FunctionCallItem]:
-    """The calls without an output, once the run waits for them."""
+async def waiting_calls(server: Served, run_id: str, answered: int) -> list[FunctionCallItem]:
+    """The calls behind the first `answered` ones, once the run waits for them."""
     while (run := await server.client.run(run_id)).status != "requires_action":
         await asyncio.sleep(0.01)
-    answered = {item.call_id for item in run.output_items if isinstance(item, FunctionCallOutputItem)}
-    return [i for i in run.output_items if isinstance(i, FunctionCallItem) and i.call_id not in answered]
+    return [item for item in run.output_items if isinstance(item, FunctionCallItem)][answered:]
 
 
 async def until(server: Served, run_id: str, status: str) -> Response:
@@ -119,6 +118,21 @@ async def until(server: Served, run_id: str, status: str) -> Response:
         if state.status == status:
             return state.response()
     raise AssertionError(f"the run ended as {state.status}")
+
+
+@every_wire
+async def test_a_call_id_used_again_in_a_later_step_is_another_call(server: Served, wire: str):
+    """Some providers count their calls anew in each answer: each call has its own output all the same."""
+    server.upstream.enqueue(
+        [Call("weather", "{}", call_id="c1")], [Call("weather", "{}", call_id="c1")], [Text("done")]
+    )
+    run_id = (await server.client.submit(prompt="x", tools=[WEATHER], model_id=f"{wire}/m"))["run_id"]
+    for number in range(2):
+        (call,) = await waiting_calls(server, run_id, number)
+        await server.client.outputs(run_id, [{"call_id": call.call_id, "output": str(number)}])
+    response = await checked(server, await events_of(server, run_id))
+    assert response.status == "complete"
+    assert [i.output for i in response.output_items if isinstance(i, FunctionCallOutputItem)] == ["0", "1"]
 
 
 async def test_outputs_must_be_waited_for(server: Served):
@@ -311,8 +325,8 @@ async def test_the_step_limit_is_a_finish_of_its_own(tmp_path: Path, upstream: S
     upstream.script = lambda _: [Call("weather", "{}")]
     async with serving(settings(tmp_path, upstream, limits={"max_steps": 2}), upstream) as server:
         run_id = (await server.client.submit(prompt="x", tools=[WEATHER]))["run_id"]
-        for _ in range(2):
-            (call,) = await waiting_calls(server, run_id)
+        for number in range(2):
+            (call,) = await waiting_calls(server, run_id, number)
             await server.client.outputs(run_id, [{"call_id": call.call_id, "output": "x"}])
         response = await checked(server, await events_of(server, run_id))
     assert response.finish_reason == "limit"

@@ -1,6 +1,7 @@
 """Drives one run: asks `step` what to do next and does it, until the run ends or waits for its client."""
 
 from dataclasses import dataclass
+from itertools import chain, count
 
 from msgspec.structs import replace
 
@@ -48,7 +49,7 @@ class Driver:
                         return
                 case Decline(calls, reason):
                     for call in calls:
-                        await writer.append(answer(call.call_id, reason, success=False), trace)
+                        await writer.append(answer(writer, call.call_id, reason, success=False), trace)
                 case AwaitOutputs():
                     return
                 case Finish(reason):
@@ -97,13 +98,19 @@ def opening(run: RunRequest, created_at: int) -> list[Payload]:
     return [start, *(event for item in run.input for event in whole(item))]
 
 
-def answer(call_id: str, output: str, *, success: bool, origin: str = "system") -> list[Payload]:
+def answer(writer: RunWriter, call_id: str, output: str, *, success: bool, origin: str = "system") -> list[Payload]:
     """The events of a call's output."""
     item = FunctionCallOutputItem(
-        id=f"output_{call_id}", call_id=call_id, output=output, success=success,
+        id=_output_id(writer, call_id), call_id=call_id, output=output, success=success,
         origin="user" if origin == "user" else "system",
     )  # fmt: skip
     return whole(item)
+
+
+def _output_id(writer: RunWriter, call_id: str) -> str:
+    """Some providers use a call's id again in a later step; an item's id is used once."""
+    names = chain([f"output_{call_id}"], (f"output_{call_id}_{number}" for number in count(2)))
+    return next(name for name in names if writer.grammar.item_state(name) == "new")
 
 
 def _done(writer: RunWriter, reason: FinishReason) -> ResponseDone:
@@ -130,5 +137,5 @@ def _unanswered(writer: RunWriter, reason: str) -> list[Payload]:
     return [
         event
         for call in writer.state.unanswered
-        for event in answer(call.call_id, f"not executed: {reason}", success=False)
+        for event in answer(writer, call.call_id, f"not executed: {reason}", success=False)
     ]

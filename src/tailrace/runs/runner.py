@@ -83,7 +83,7 @@ class Runner:
             events = [
                 event
                 for output in outputs
-                for event in answer(output.call_id, output.output, success=output.success, origin="user")
+                for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
             ]
             await writer.append(events, trace)
             self._drive(run, writer, trace)
