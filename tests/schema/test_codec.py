@@ -1,0 +1,101 @@
+"""The one JSON door: what goes through it comes back, what does not fit is named, what is old or new is taken in."""
+
+from typing import Any, get_args
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
+from tailrace.schema.errors import InvalidJson
+from tailrace.schema.events import Event, ItemDelta, Payload, ProviderEvent, TraceContext, type_of
+from tailrace.schema.items import ImagePart, MessageItem, OutputItem, TextPart
+from tailrace.schema.response import Response
+from tests.support.events import runs
+
+TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+
+@given(runs())
+def test_payloads_come_back_as_they_were(payloads: list[Payload]):
+    """Encoding and decoding a payload changes nothing; the type travels as a tag."""
+    for payload in payloads:
+        data = codec.encode(payload)
+        assert codec.decode_payload(data) == payload
+        assert codec.decode_any(data)["type"] == type_of(payload)
+
+
+def test_optional_fields_are_absent_and_origin_is_always_there():
+    """A reader must not have to guess who said something (contract §1)."""
+    assert codec.encode(MessageItem(id="a", content="")) == b'{"type":"message","id":"a","content":"","origin":"agent"}'
+    parts = [TextPart(text="see"), ImagePart(url="https://example.org/a.png")]
+    item = MessageItem(id="a", content="see", origin="user", parts=parts)
+    assert codec.decode(codec.encode(item), OutputItem) == item
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "field"),
+    [
+        (b"{", Response, None),
+        (b'{"type":"message","id":"a"}', OutputItem, "content"),
+        (b'{"type":"message","id":1,"content":""}', OutputItem, "id"),
+        (b'{"type":"message","id":"a","content":"","parts":[{"type":"text"}]}', OutputItem, "parts[0].text"),
+        (b"\xff", OutputItem, None),
+        (b"[" * 5000, OutputItem, None),
+    ],
+)
+def test_what_does_not_fit_is_named(data: bytes, kind: Any, field: str | None):
+    """The error says where, as a path."""
+    with pytest.raises(InvalidJson) as error:
+        codec.decode(data, kind)
+    assert error.value.field == field
+
+
+def test_deeply_nested_json_is_an_error_and_no_crash():
+    """What a hostile provider may send."""
+    with pytest.raises(InvalidJson):
+        codec.decode_any(b"[" * 100_000)
+
+
+@given(st.text(max_size=40), st.integers(1, 2**40), st.integers(1, 2**40))
+def test_event_ids_are_uuids_of_run_and_seq(run_id: str, seq: int, other: int):
+    """Version 8, the same each time, another for another event."""
+    made = UUID(codec.event_id(run_id, seq))
+    assert (made.version, str(made)) == (8, codec.event_id(run_id, seq))
+    assert (codec.event_id(run_id, other) == str(made)) == (other == seq)
+    assert codec.event_id(run_id + "x", seq) != str(made)
+
+
+def test_an_older_payload_is_brought_up_to_date(monkeypatch: pytest.MonkeyPatch):
+    """The upcast hook: yesterday's shape, today's value; a log that holds both is read as one."""
+    old = b'{"type":"item_delta","id":"a","text":"x"}'
+    with pytest.raises(InvalidJson):
+        codec.decode_payload(old)
+    monkeypatch.setitem(
+        codec.UPCASTS,
+        "item_delta",
+        lambda was: {"type": "item_delta", "item_id": was["id"], "delta_content": was["text"]},
+    )
+    today = ItemDelta(item_id="a", delta_content="x")
+    assert codec.decode_payload(old) == today
+    assert list(Batch("r", 1, 0, TRACE, raw=[old, codec.encode(today)]).payloads) == [today, today]
+
+
+def test_a_newer_payload_is_kept_whole():
+    """A type that only a later version knows changes nothing and is not lost."""
+    data = b'{"type":"from_the_future","what":[1,2]}'
+    kept = codec.decode_payload(data)
+    assert kept == ProviderEvent(
+        provider_id="tailrace", name="from_the_future", data={"type": "from_the_future", "what": [1, 2]}
+    )
+
+
+@given(runs())
+def test_an_event_read_back_is_the_event(payloads: list[Payload]):
+    """Envelope and payload survive the way out and in."""
+    for event in Batch("r", 1, 7, TRACE, payloads=payloads).events():
+        assert codec.decode_event(codec.encode(event)) == event
+        assert isinstance(event, Event)
+        assert type(event.payload) in get_args(Payload)
