@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,7 @@ async def test_c59_one_span_per_request_and_step_and_none_per_token(server: Serv
     """A thousand tokens add no span; each event names a span that exists; the caller's trace goes on."""
     kept, provider = Spans(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    tracer = Tracing(provider)._tracer
-    server.services.tracing._tracer = tracer
+    server.services.tracing._tracer = Tracing(provider)._tracer
     server.upstream.enqueue([Burst(1000)], [Call("now", "{}", call_id="c")], [Text("noon")])
     trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     headers = {"traceparent": f"00-{trace_id}-{parent}-01", "content-type": "application/json"}
@@ -176,6 +176,20 @@ async def test_c59_one_span_per_request_and_step_and_none_per_token(server: Serv
 
 def contents(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_without_an_exporter_events_name_spans_all_the_same(server: Served):
+    """Trace contexts are valid (W3C) and of one trace, the caller's where there is one; each step has its span."""
+    headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    for given, run_id in ((headers, "with"), ({"traceparent": "nonsense"}, "without")):
+        await status_of(f"{server.url}/api/v2/submit", "POST", json={"prompt": "x", "run_id": run_id}, headers=given)
+        contexts = [event.trace_context async for event in server.client.events(run_id)]
+        parts = [re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0[01]", c.traceparent) for c in contexts]
+        assert all(parts)
+        assert len({part[1] for part in parts if part}) == 1
+        assert len({part[2] for part in parts if part}) == 2
+        assert (contexts[0].tracestate == "a=b") is (run_id == "with")
+        assert ("0af7651916cd43dd8448eb211c80319c" in contexts[0].traceparent) is (run_id == "with")
 
 
 @pytest.mark.parametrize("wire", ["openai-responses", "anthropic-messages", "openai-chat-completions"])

@@ -4,6 +4,8 @@ A wire adds a table of events and the end of its answers. Events are read tolera
 a `provider_event`, whole, and the stream goes on; one that nobody knows likewise.
 """
 
+from abc import ABC, abstractmethod
+
 from tailrace.adapters.base import DecodeContext
 from tailrace.adapters.collect import Collector
 from tailrace.adapters.counts import NO_COUNTS, Counts
@@ -18,7 +20,7 @@ from tailrace.wire.sse import MAX_EVENT_BYTES, SseParser
 _NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a JSON body, or a page
 
 
-class StreamDecoder:
+class StreamDecoder(ABC):
     """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`."""
 
     ANSWER = ""  # the field by which a JSON body is known to be an answer
@@ -89,15 +91,15 @@ class StreamDecoder:
 
     # --- what a wire adds ----------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _event(self, event: Json) -> None:
         """One event of the stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answer(self, answer: Json) -> None:
         """A whole answer."""
-        raise NotImplementedError
 
-    def _sentinel(self) -> None:
+    def _sentinel(self) -> None:  # noqa: B027  # most wires end without one
         """The stream says `[DONE]`."""
 
     def _end(self) -> None:

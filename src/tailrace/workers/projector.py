@@ -121,6 +121,7 @@ class Projector:
     async def _project(self, run_id: str) -> Projection | None:
         state = self._states.setdefault(run_id, Reducer())
         before = state.last_seq
+        await asyncio.sleep(0)  # between runs the streams have their turn
         async for batch in batches(self._log, run_id, before):
             state.fold((batch,))
         if state.start is None:  # deleted meanwhile
