@@ -9,11 +9,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from tailrace.schema import codec
 from tailrace.schema.errors import (
     Conflict,
-    Forbidden,
     InvalidRequest,
     NotFound,
     NotReady,
-    RateLimited,
     RequestError,
     TooLarge,
     Unauthorized,
@@ -24,11 +22,9 @@ logger = structlog.get_logger()
 STATUS: dict[type[RequestError], int] = {
     InvalidRequest: 400,
     Unauthorized: 401,
-    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     TooLarge: 413,
-    RateLimited: 429,
     NotReady: 503,
 }
 

@@ -7,7 +7,6 @@ documentation's table is made from RULES too.
 from typing import Literal, NamedTuple
 
 from tailrace.schema.events import (
-    ItemDelta,
     ItemDone,
     ItemStart,
     Payload,
@@ -125,8 +124,6 @@ class Grammar:
 
     def accept(self, payload: Payload) -> str | None:
         """`check`, and `advance` where nothing forbids it."""
-        if type(payload) is ItemDelta and self.run == "open" and payload.item_id in self.open_items:
-            return None  # what RULES says of by far the commonest event, which changes nothing
         violation = self.check(payload)
         if violation is None:
             self.advance(payload)

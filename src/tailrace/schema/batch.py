@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
-from tailrace.schema.events import TERMINAL, Event, Payload, ProviderEvent, TraceContext
+from tailrace.schema.events import Event, Payload, ProviderEvent, TraceContext
 
 UNREADABLE = "unreadable"
 
@@ -67,11 +67,6 @@ class Batch:
         if self._raw is None:
             self._raw = [codec.encode(payload) for payload in self._payloads or ()]
         return self._raw
-
-    @property
-    def is_last(self) -> bool:
-        """Does this batch end its run? A terminal event is always the last one (grammar)."""
-        return isinstance(self.payloads[-1], TERMINAL)
 
     def events(self) -> Iterator[Event]:
         """The events in their envelopes."""

@@ -60,12 +60,6 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
-class Forbidden(RequestError):
-    """The key may not do this."""
-
-    code = "forbidden"
-
-
 class NotFound(RequestError):
     """There is no such thing."""
 
@@ -82,16 +76,6 @@ class TooLarge(RequestError):
     """The body is over the limit."""
 
     code = "too_large"
-
-
-class RateLimited(RequestError):
-    """Too much at once; `retry_after` in seconds."""
-
-    code = "rate_limited"
-
-    def __init__(self, message: str, *, retry_after: float = 1.0, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
 
 
 class NotReady(RequestError):
