@@ -5,7 +5,7 @@ import pytest
 from tailrace.adapters.openai_chat_completions.request import build
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
-from tailrace.schema.request import NamedToolChoice, Tool
+from tailrace.schema.request import NamedToolChoice, OutputFormat, Tool
 from tests.support.items import ELSEWHERE, agent, ask, call, output, system, thought, user
 
 LOOK = Tool(name="look", parameters={"type": "object"})
@@ -164,6 +164,34 @@ def test_tools_and_choices():
     assert body["tools"][0] == {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
     assert body["tools"][1]["function"]["strict"] is True
     assert body["tool_choice"] == {"type": "function", "function": {"name": "go"}}
+
+
+def test_the_form_of_the_answer():
+    """A schema with its name, or any object."""
+    wanted = OutputFormat(type="json_schema", name="count", description="A count.", schema={"type": "object"})
+    assert build(ask(user(), output_format=wanted), {})["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "count", "description": "A count.", "schema": {"type": "object"}},
+    }
+    plain = build(ask(user(), output_format=OutputFormat(type="json_object")), {})
+    assert plain["response_format"] == {"type": "json_object"}
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), output_format=OutputFormat(type="json_schema")), {})
+    assert raised.value.field == "output_format.schema"
+
+
+def test_probabilities_and_tiers():
+    """Of the tokens themselves, and of so many others; Anthropic's tier has a name here, too."""
+    assert build(ask(user(), top_logprobs=2), {})["logprobs"] is True
+    assert build(ask(user(), top_logprobs=0), {})["top_logprobs"] == 0
+    assert build(ask(user(), service_tier="standard_only"), {})["service_tier"] == "default"
+
+
+def test_a_cache_key_is_said_where_the_host_knows_it():
+    """It is a hint; a host that does not know the field may refuse it."""
+    assert "prompt_cache_key" not in build(ask(user(), prompt_cache_key="k"), {})
+    assert build(ask(user(), model="gpt-4.1", prompt_cache_key="k"), {})["prompt_cache_key"] == "k"
+    assert build(ask(user(), prompt_cache_key="k"), {"prompt_cache_key": True})["prompt_cache_key"] == "k"
 
 
 def test_a_host_that_heeds_no_choice():

@@ -3,11 +3,11 @@
 import pytest
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
-from tailrace.adapters.anthropic_messages.request import CONTINUE, build, headers
+from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build, headers
 from tailrace.adapters.canonical import look_up
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
-from tailrace.schema.request import NamedToolChoice, Tool
+from tailrace.schema.request import NamedToolChoice, OutputFormat, Tool
 from tests.support.items import ELSEWHERE, HERE, agent, ask, call, opaque, output, system, thought, user
 
 LOOK = Tool(name="look", description="Looks.", parameters={"type": "object", "properties": {"at": {}}})
@@ -128,6 +128,13 @@ def test_a_conversation_that_ends_in_the_assistants_text_is_asked_to_go_on():
     assert messages(user(), agent("half a sen"))[-1] == {"role": "user", "content": [text(CONTINUE)]}
 
 
+def test_the_user_begins():
+    """The API refuses a conversation that begins with the assistant, as one cut out of a longer one may."""
+    begun = messages(agent("The number is four."), user("Repeat it."))
+    assert begun[0] == {"role": "user", "content": [text(BEGIN)]}
+    assert [message["role"] for message in begun] == ["user", "assistant", "user"]
+
+
 def test_system_messages_join_the_instructions_only_at_the_head():
     """Before anyone has spoken they are the system prompt, later the user's words."""
     body = build(ask(system("be brief"), user(), agent(), system("now be long"), user(), instructions="be kind"), {})
@@ -213,11 +220,10 @@ def test_a_choice_that_cannot_be_met_is_refused(choice):
 
 
 def test_thinking_by_budget_leaves_room_for_an_answer():
-    """`max_tokens` is raised above the budget, and temperature is not said beside thinking."""
-    body = build(ask(user(), model=OLD, thinking_budget=4096, max_output_tokens=2048, temperature=0.2), {})
+    """`max_tokens` is raised above the budget."""
+    body = build(ask(user(), model=OLD, thinking_budget=4096, max_output_tokens=2048), {})
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 4096}
     assert body["max_tokens"] == 5120
-    assert "temperature" not in body
     assert build(ask(user(), model=OLD, reasoning_effort="low"), {})["thinking"]["budget_tokens"] == 2048
     assert "thinking" not in build(ask(user(), model=OLD, reasoning_effort="none"), {})
 
@@ -227,6 +233,23 @@ def test_a_budget_too_small_for_the_api_is_refused():
     with pytest.raises(InvalidRequest) as raised:
         build(ask(user(), thinking_budget=10), {})
     assert raised.value.field == "thinking_budget"
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 0.2), ("top_k", 5), ("top_p", 0.5)])
+def test_sampling_is_refused_beside_thinking(name, value):
+    """The API allows none but a `top_p` close to 1; without thinking it is said."""
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), model=OLD, thinking_budget=2048, **{name: value}), {})
+    assert raised.value.field == name
+    assert build(ask(user(), model=OLD, **{name: value}), {})[name] == value
+    assert build(ask(user(), model=OLD, thinking_budget=2048, top_p=0.97), {})["top_p"] == 0.97
+
+
+def test_temperatures_end_at_1():
+    """What the other wires take up to 2, this one cannot say."""
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), model=OLD, temperature=1.5), {})
+    assert raised.value.field == "temperature"
 
 
 def test_newer_models_think_by_effort():
@@ -313,6 +336,40 @@ def test_custom_calls_of_another_wire_become_calls_with_one_input():
     assert messages(user(), call(arguments="*** patch", kind="custom"), output())[1]["content"][0]["input"] == {
         "input": "*** patch"
     }
+
+
+def test_one_call_at_a_time():
+    """A part of the choice; where there is no other, of `auto`."""
+    one = {"tools": [LOOK], "parallel_tool_calls": False, "model": OLD}
+    assert build(ask(user(), **one), {})["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    forced = build(ask(user(), tool_choice="required", **one), {})["tool_choice"]
+    assert forced == {"type": "any", "disable_parallel_tool_use": True}
+    assert build(ask(user(), tool_choice="none", **one), {})["tool_choice"] == {"type": "none"}
+
+
+def test_an_answer_that_fits_a_schema():
+    """Beside the effort; with its description, and closed as the API wants it."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
+    wanted = OutputFormat(type="json_schema", name="count", description="A count.", schema=schema)
+    config = build(ask(user(), model=NEW, output_format=wanted, reasoning_effort="low"), {})["output_config"]
+    assert config["effort"] == "low"
+    number = {"type": "integer", "description": "(minimum: 1)"}
+    assert config["format"] == {
+        "type": "json_schema",
+        "schema": {**schema, "properties": {"n": number}, "additionalProperties": False, "description": "A count."},
+    }
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), output_format=OutputFormat(type="json_object")), {})
+    assert raised.value.field == "output_format"
+
+
+def test_tiers_and_users_in_the_wires_words():
+    """Two tiers there are; the user is metadata."""
+    assert build(ask(user(), service_tier="default"), {})["service_tier"] == "standard_only"
+    assert build(ask(user(), user="u1"), {})["metadata"] == {"user_id": "u1"}
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), service_tier="flex"), {})
+    assert raised.value.field == "service_tier"
 
 
 def test_who_called_goes_back_with_the_call():

@@ -5,7 +5,7 @@ import pytest
 from tailrace.adapters.openai_responses.request import build, headers
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, RefusalPart, TextPart
-from tailrace.schema.request import NamedToolChoice, Tool
+from tailrace.schema.request import AllowedTools, CustomTool, HostedTool, NamedToolChoice, OutputFormat, Tool
 from tests.support.items import ELSEWHERE, agent, ask, call, opaque, output, system, thought, user
 
 PNG = "data:image/png;base64,iVBORw0K"
@@ -168,6 +168,7 @@ def test_tools_and_choices():
     """`strict` is always said, and false unless asked for."""
     tools = [Tool(name="look", description="Looks.", parameters={"type": "object"}), Tool(name="go", strict=True)]
     body = build(ask(user(), tools=tools, tool_choice=NamedToolChoice(name="go")), {})
+    nothing = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     assert body["tools"] == [
         {
             "type": "function",
@@ -176,10 +177,68 @@ def test_tools_and_choices():
             "parameters": {"type": "object"},
             "strict": False,
         },
-        {"type": "function", "name": "go", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        {"type": "function", "name": "go", "parameters": nothing, "strict": True},
     ]
     assert body["tool_choice"] == {"type": "function", "name": "go"}
     assert build(ask(user(), tools=tools, tool_choice="required"), {})["tool_choice"] == "required"
+
+
+def test_free_text_tools_and_namespaces_are_the_wires_own_words():
+    """With their grammar; the tools of a namespace stand together, where the first one stood."""
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
+    tools = [
+        Tool(name="read", namespace="files"),
+        CustomTool(name="patch", description="Patches.", format=grammar),
+        Tool(name="write", namespace="files"),
+    ]
+    offered = build(ask(user(), tools=tools, tool_choice=NamedToolChoice(name="patch")), {})
+    assert offered["tool_choice"] == {"type": "custom", "name": "patch"}
+    group, custom = offered["tools"]
+    assert custom == {"type": "custom", "name": "patch", "description": "Patches.", "format": grammar}
+    assert (group["type"], group["name"]) == ("namespace", "files")
+    assert [tool["name"] for tool in group["tools"]] == ["read", "write"]
+
+
+def test_allowed_tools_are_said_and_all_tools_stay():
+    """So that the provider's cache holds."""
+    search = HostedTool(wire="openai-responses", data={"type": "web_search", "filters": {}})
+    tools = [Tool(name="look"), CustomTool(name="patch"), search, Tool(name="go")]
+    choice = AllowedTools(names=["patch", "web_search", "look"], mode="required")
+    body = build(ask(user(), tools=tools, tool_choice=choice), {})
+    assert len(body["tools"]) == 4
+    assert body["tool_choice"] == {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": "look"}, {"type": "custom", "name": "patch"}, {"type": "web_search"}],
+    }
+
+
+def test_the_form_of_the_answer():
+    """A schema has a name; verbosity stands beside it."""
+    wanted = OutputFormat(type="json_schema", schema={"type": "object"}, strict=True)
+    assert build(ask(user(), output_format=wanted, verbosity="low"), {})["text"] == {
+        "verbosity": "low",
+        "format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}, "strict": True},
+    }
+    plain = build(ask(user(), output_format=OutputFormat(type="json_object")), {})
+    assert plain["text"] == {"format": {"type": "json_object"}}
+
+
+def test_probabilities_are_asked_for_twice():
+    """How many, and that they be in the answer."""
+    body = build(ask(user(), top_logprobs=3), {})
+    assert body["top_logprobs"] == 3
+    assert body["include"] == ["reasoning.encrypted_content", "message.output_text.logprobs"]
+
+
+def test_a_summary_as_asked_outweighs_the_usual_one():
+    """Also without an effort; a model that does not reason has none."""
+    body = build(ask(user(), reasoning_effort="low", reasoning_summary="detailed"), {})
+    assert body["reasoning"] == {"effort": "low", "summary": "detailed"}
+    assert build(ask(user(), reasoning_summary="auto"), {})["reasoning"] == {"summary": "auto"}
+    with pytest.raises(InvalidRequest) as raised:
+        build(ask(user(), model="gpt-4o", reasoning_summary="concise"), {})
+    assert raised.value.field == "reasoning_summary"
 
 
 def test_the_providers_own_items_go_back_as_they_came():

@@ -109,7 +109,7 @@ def test_c36_a_late_delta_is_ignored_and_counted():
 
 
 def test_c37_deltas_reduce_in_linear_time():
-    """Twice the deltas take less than three times as long (a ratio within one run), looked at every now and then."""
+    """Twice the deltas take less than three times as long: a ratio within one run, the best of three."""
 
     def cost(count: int) -> float:
         delta = ItemDelta(item_id="a", delta_content="word ")
@@ -123,7 +123,7 @@ def test_c37_deltas_reduce_in_linear_time():
             best = min(best, time.process_time() - began)
         return best
 
-    assert cost(50_000) / cost(25_000) < 3
+    assert min(cost(50_000) / cost(25_000) for _ in range(3)) < 3
 
 
 def test_c42_events_behind_the_terminal_one_are_ignored():

@@ -19,7 +19,11 @@ from tailrace.schema.items import (
     ProviderItem,
 )
 from tailrace.schema.response import Response
-from tests.support.items import agent, any_items, ask, call, output, run, thought, user
+from tailrace.testing.wires import chat as scripted_chat
+from tailrace.testing.wires import messages as scripted_messages
+from tailrace.testing.wires import responses as scripted_responses
+from tailrace.testing.wires.base import Memory
+from tests.support.items import ELSEWHERE, agent, any_items, ask, call, output, run, system, thought, user
 
 
 def said(*items):
@@ -112,6 +116,36 @@ def test_orphan_and_second_outputs_go():
     assert [item.output for item in items if isinstance(item, FunctionCallOutputItem)] == ["one"]
 
 
+def test_outputs_of_an_earlier_runs_calls_come_with_a_later_input():
+    """A run that ended with its calls; its client answers them, and adds a word."""
+    earlier = [run(user(), call("c1"), call("c2"))]
+    items = conversation(earlier, run(output("c2", "two"), user("go on"), output("c1", "one")))
+    assert [getattr(item, "output", None) for item in items] == [None, None, None, "one", "two", None]
+    assert items[5].content == "go on"
+
+
+def test_a_call_that_is_said_once_more_is_the_same_call():
+    """Some clients send the call again with its output, and the reasoning before it."""
+    thinking = thought("", "encrypted_content", "gAAAA")
+    search = ProviderItem(id="ws_1", provider_type="web_search_call", data={"type": "web_search_call", "id": "ws_1"})
+    turn = [thinking, search, call("c1", '{"at": 1}')]
+    items = conversation([run(user(), *turn)], run(*turn, output("c1", "blue"), user("and?")))
+    assert items == [user(), *turn, output("c1", "blue"), user("and?")]
+
+
+def test_another_call_under_the_same_id_is_another_call():
+    """Also while the first one waits: then that one has no result."""
+    items = conversation([run(user(), call("c1", '{"at": 1}'))], run(call("c1", '{"at": 2}'), output("c1", "two")))
+    outputs = [(item.call_id, item.output) for item in items if isinstance(item, FunctionCallOutputItem)]
+    assert outputs == [("c1", NO_RESULT), ("c1_2", "two")]
+
+
+def test_a_whole_conversation_as_the_input_of_one_run():
+    """As a client sends it that keeps it: the same items in the same order."""
+    kept = [system("be brief"), user(), agent("I look"), call("c1"), output("c1"), agent("Blue."), user("why?")]
+    assert said(*kept) == kept
+
+
 def test_of_what_failed_only_the_agents_words_stay():
     """Partial text stays where it stood, as a message; half a call or half a thought does not."""
     items = said(
@@ -168,6 +202,47 @@ def outcome(build, items):
         return codec.encode(build(ask(*items), {}))
     except InvalidRequest as error:
         return error.field
+
+
+@st.composite
+def legal_runs(draw):
+    """Runs of a conversation: turns with calls whose outputs come in any order, in this run or with the next input,
+    with words in between, and some said twice."""
+    runs, items, number = [], [user("begin")], 0
+    for _ in range(draw(st.integers(1, 4))):
+        calls = [
+            call(f"c{number + at}", name=draw(st.sampled_from(["look", "a.b", "x" * 150])), kind=draw(kinds),
+                 namespace=draw(st.sampled_from([None, "files"])))
+            for at in range(draw(st.integers(0, 3)))
+        ]  # fmt: skip
+        number += len(calls)
+        turn = [thought("hm", "signature", "s", home=ELSEWHERE), agent("so"), *calls]
+        items += draw(st.sampled_from([turn, [*turn[2:], *turn[:2]], turn[1:]]))
+        cut = draw(st.sampled_from(["here", "again", "none"])) if calls else "none"
+        if cut != "none":
+            runs.append(items)
+            items = list(calls) if cut == "again" else []
+        items += draw(st.permutations([output(each.call_id) for each in calls]))
+        items += draw(st.sampled_from([[], [user("and?")], [system("be brief"), user("so?")]]))
+    return [*runs, items]
+
+
+kinds = st.sampled_from([None, "custom"])
+STRICT = {responses: scripted_responses.WIRE, messages: scripted_messages.WIRE, chat: scripted_chat.WIRE}
+
+
+@given(runs=legal_runs())
+def test_any_legal_conversation_is_taken_by_every_wire(runs):
+    """Each call has its one output behind it, and the wire's own strictness finds nothing to complain of."""
+    *earlier, current = [run(*items) for items in runs]
+    items = conversation(earlier, current)
+    assert_paired(items)
+    wanted = {item.call_id for items in runs for item in items if isinstance(item, FunctionCallItem)}
+    assert {item.call_id for item in items if isinstance(item, FunctionCallItem)} == wanted
+    assert all(item.output == "done" for item in items if isinstance(item, FunctionCallOutputItem))
+    for build, wire in STRICT.items():
+        body = codec.decode_any(codec.encode(build(ask(*items), {})))
+        assert wire.complaint(body, Memory()) is None
 
 
 @given(runs=st.lists(any_items, min_size=1, max_size=3))

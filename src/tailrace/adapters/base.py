@@ -4,13 +4,22 @@ A decoder is fed bytes as they come off the network and answers with canonical p
 `usage_update` and, last, `step_done`. It never raises on what a provider sends and never waits; it keeps no clock.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload
-from tailrace.schema.request import ModelRequest
+from tailrace.schema.request import Generation, ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """The tool that a wire's name means; `takes_text` where it stands for a free-text tool (adapters/tools.py)."""
+
+    name: str
+    namespace: str | None = None
+    takes_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,8 @@ class DecodeContext:
     """Where the answer belongs: its run and step, and how to name items that the provider left unnamed.
 
     An item's id is the provider's where it sends one that is not in `taken_ids` (the run's ids so far); otherwise
-    `id_prefix` and a count.
+    `id_prefix` and a count. `callees`: the tools whose names on the wire are not their own, or not their kind
+    (`Wire.callees` of the same request).
     """
 
     provider_id: str
@@ -27,6 +37,7 @@ class DecodeContext:
     step: int = 1
     id_prefix: str = "item_"
     taken_ids: Container[str] = field(default_factory=frozenset)
+    callees: Mapping[str, Callee] = field(default_factory=dict)
 
 
 class Decoder(Protocol):
@@ -57,11 +68,14 @@ Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a 
 class Wire:
     """A provider's protocol.
 
-    `path` is appended to the provider's base URL; `headers` takes the key, if there is one.
+    `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
+    names of tools in the answer mean. `path` is appended to the provider's base URL; `headers` takes the key, if there
+    is one.
     """
 
     name: str
     decoder: Callable[[DecodeContext], Decoder]
     build: Callable[[ModelRequest, Quirks], dict[str, Any]]
+    callees: Callable[[Generation], Mapping[str, Callee]]
     path: str
     headers: Callable[[str | None], dict[str, str]]

@@ -21,12 +21,22 @@ from tailrace.schema.items import (
     RefusalPart,
     TextPart,
 )
-from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, ToolChoice
+from tailrace.schema.request import Generation, ModelRequest, OutputFormat
 
 Rows = tuple[tuple[str, Quirks], ...]  # (what a model's id matches, how it differs), the first match counts
 
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 FAILED = TextPart(text="The tool call failed:")
+
+# What every provider does anyway: asking for it can be left unsaid.
+NEUTRAL: dict[str, Any] = {
+    "top_p": 1,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "verbosity": "medium",
+    "service_tier": "auto",
+    "reasoning_summary": "auto",
+}
 
 
 def look_up(model_id: str, defaults: Quirks, models: Rows, quirks: Quirks) -> Quirks:
@@ -100,15 +110,51 @@ def fit_id(call_id: str, pattern: re.Pattern[str], length: int) -> str:
     return call_id if pattern.fullmatch(call_id) else sha1(call_id.encode(), usedforsecurity=False).hexdigest()[:length]
 
 
-def tool_choice_of(generation: Generation) -> ToolChoice | None:
-    """The choice to send; None where there is nothing to say. Raises InvalidRequest where it cannot be met."""
-    choice, offered = generation.tool_choice, [tool.name for tool in generation.tools or ()]
-    forced = choice == "required" or isinstance(choice, NamedToolChoice)
-    if forced and not offered:
-        raise InvalidRequest("tool_choice asks for a call, but no tools are offered", field="tool_choice")
-    if isinstance(choice, NamedToolChoice) and choice.name not in offered:
-        raise InvalidRequest(f"tool_choice names {choice.name!r}, which is not offered", field="tool_choice")
-    return choice if offered else None
+def fields(generation: Generation, **names: str) -> dict[str, Any]:
+    """The fields that are set, each under the wire's name for it: `fields(generation, stop="stop_sequences")`."""
+    values = ((said, getattr(generation, name)) for name, said in names.items())
+    return {said: value for said, value in values if value is not None and value != []}
+
+
+def refuse(generation: Generation, *names: str, why: str = "the provider's protocol has no word for it") -> None:
+    """Raises InvalidRequest for the first of these that asks for anything."""
+    for name in names:
+        value = getattr(generation, name)
+        if value not in (None, [], NEUTRAL.get(name)):
+            raise InvalidRequest(f"{name}: {why}", field=name)
+
+
+def service_tier(generation: Generation) -> dict[str, str]:
+    """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`."""
+    tier = generation.service_tier
+    return {"service_tier": "default" if tier == "standard_only" else tier} if tier else {}
+
+
+def json_schema(wanted: OutputFormat) -> dict[str, Any]:
+    """The schema of an answer in the words of the OpenAI wires, which want a name. Raises InvalidRequest."""
+    said = {"name": wanted.name or "answer", "schema": schema_of(wanted)}
+    more = {"description": wanted.description, "strict": wanted.strict}
+    return {**said, **{key: value for key, value in more.items() if value is not None}}
+
+
+def schema_of(wanted: OutputFormat) -> dict[str, Any]:
+    """The schema of an answer that is to fit one. Raises InvalidRequest where there is none."""
+    if wanted.schema is None:
+        raise InvalidRequest("json_schema needs a schema", field="output_format.schema")
+    return wanted.schema
+
+
+def with_extra(body: dict[str, Any], generation: Generation, wire: str) -> dict[str, Any]:
+    """The body with what the request adds in this wire's own words; an object is added to field by field."""
+    return _merged(body, (generation.extra or {}).get(wire, {}))
+
+
+def _merged(into: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(into)
+    for key, value in extra.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def bearer(key: str | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The payloads of one answer in the making: items get their ids, and begin, grow and end in a legal order."""
 
-from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.base import Callee, DecodeContext
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
@@ -41,6 +41,10 @@ class OpenItem:
         if text.startswith(sent):
             self.grow(text[len(sent) :], channel, part)
 
+    def callee(self, name: str) -> Callee:
+        """The tool that this name means."""
+        return self._collector.callee(name)
+
     def done(self, final: OutputItem) -> None:
         """It is whole."""
         self.is_open = False
@@ -77,18 +81,32 @@ class Collector:
         name: str | None = None,
         call_id: str | None = None,
         provider_type: str | None = None,
+        is_custom: bool = False,
     ) -> OpenItem:
         """Begin an item, under the id that the provider gave it if that is free.
 
         A `call_id` of "" says that the provider gives its calls none: the item's own id serves. None: not known yet.
+        A call's `name` is the wire's; its tool's own is told. `is_custom`: the wire itself says that it has free text.
         """
         item_id = self._name(wanted_id)
+        callee = self.callee(name or "")
         if call_id is not None:
             call_id = call_id or item_id
         self.out.append(
-            ItemStart(item_id=item_id, item_type=item_type, name=name, call_id=call_id, provider_type=provider_type)
+            ItemStart(
+                item_id=item_id,
+                item_type=item_type,
+                name=callee.name or name,
+                call_id=call_id,
+                provider_type=provider_type,
+                kind="custom" if is_custom or callee.takes_text else None,
+            )
         )
         return OpenItem(self, item_id, wanted_id if wanted_id and wanted_id != item_id else None)
+
+    def callee(self, name: str) -> Callee:
+        """The tool that this name of the wire's means."""
+        return self._context.callees.get(name) or Callee(name)
 
     def _name(self, wanted: str) -> str:
         while not wanted or wanted in self._ids or wanted in self._context.taken_ids:

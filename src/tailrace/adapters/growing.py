@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tailrace.adapters.collect import OpenItem
+from tailrace.adapters.free_text import FreeText
 from tailrace.adapters.reading import Json, as_text, is_json
 from tailrace.schema.items import (
     FunctionCallItem,
@@ -193,37 +194,50 @@ def _joined(parts: dict[int | str, list[str]]) -> list[str]:
 
 
 class GrowingCall:
-    """A function call. `name` and `call_id` may come late; what is known last holds."""
+    """A function call. `name` and `call_id` may come late; what is known last holds.
+
+    The name is the wire's; the item has its tool's own name and namespace. A call that stands for one of a free-text
+    tool has the text itself as its arguments, in its deltas too (adapters/free_text.py).
+    """
 
     def __init__(self, item: OpenItem, *, name: str = "", call_id: str = "", is_custom: bool = False) -> None:
         self.item = item
         self.name = name
         self.call_id = call_id
         self.is_custom = is_custom
+        self._wrapped = FreeText() if item.callee(name).takes_text and not is_custom else None
 
     def arguments(self, text: str) -> None:
         """A piece of the arguments' JSON text, or of a custom tool's free text."""
-        self.item.grow(text)
+        self.item.grow(text if self._wrapped is None else self._wrapped.feed(text))
+
+    @property
+    def sent(self) -> str:
+        """The arguments so far, as the provider sent them."""
+        return self.item.sent() if self._wrapped is None else self._wrapped.raw
 
     @property
     def is_whole(self) -> bool:
         """Do the arguments so far make a whole JSON text? Free text may end anywhere."""
-        return bool(self.name) and (self.is_custom or is_json(self.item.sent()))
+        return bool(self.name) and (self.is_custom or is_json(self.sent))
 
     def done(self, arguments: str = "", *, namespace: str | None = None, opaque: Opaque | None = None) -> None:
         """The call is whole, with these arguments or with what the deltas add up to; none at all is `{}` (C16)."""
-        text = arguments or self.item.sent()
+        text = arguments or self.sent
         if not text.strip() and not self.is_custom:
             text = "{}"
+        if self._wrapped is not None:
+            text = self._wrapped.whole(text)
         self.item.catch_up(text)
+        callee = self.item.callee(self.name)
         self.item.done(
             FunctionCallItem(
                 id=self.item.id,
-                name=self.name,
+                name=callee.name,
                 arguments=text,
                 call_id=self.call_id or self.item.id,
-                kind="custom" if self.is_custom else None,
-                namespace=namespace,
+                kind="custom" if self.is_custom or self._wrapped is not None else None,
+                namespace=namespace or callee.namespace,
                 opaque=opaque,
                 correlation_id=self.item.correlation_id,
             )

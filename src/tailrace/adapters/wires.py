@@ -1,5 +1,7 @@
 """The wires that Tailrace speaks to providers: for each, how a request is said and how the answer is heard."""
 
+from collections.abc import Sequence
+
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
@@ -10,28 +12,33 @@ from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
 from tailrace.adapters.openai_responses import quirks as responses_quirks
 from tailrace.adapters.openai_responses import request as responses_request
 from tailrace.adapters.openai_responses.decode import ResponsesDecoder
+from tailrace.schema.items import OutputItem
+from tailrace.schema.request import Generation, ModelRequest
 
 WIRES: dict[str, Wire] = {
     wire.name: wire
     for wire in (
         Wire(
-            name="openai-responses",
+            name=responses_request.NAME,
             decoder=ResponsesDecoder,
             build=responses_request.build,
+            callees=responses_request.callees,
             path=responses_request.PATH,
             headers=responses_request.headers,
         ),
         Wire(
-            name="anthropic-messages",
+            name=anthropic_request.NAME,
             decoder=MessagesDecoder,
             build=anthropic_request.build,
+            callees=anthropic_request.callees,
             path=anthropic_request.PATH,
             headers=anthropic_request.headers,
         ),
         Wire(
-            name="openai-chat-completions",
+            name=chat_request.NAME,
             decoder=ChatDecoder,
             build=chat_request.build,
+            callees=chat_request.callees,
             path=chat_request.PATH,
             headers=chat_request.headers,
         ),
@@ -44,3 +51,12 @@ QUIRKS: dict[str, Quirks] = {
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
 }
+
+
+def check(wire: str, model_id: str, quirks: Quirks, generation: Generation, items: Sequence[OutputItem] = ()) -> None:
+    """Can this be asked of the model at all? Before any effect; `items` are the run's own input.
+
+    Raises InvalidRequest with the field that the wire, this host of it, or the model has no words for.
+    """
+    request = ModelRequest(provider_id="", model_id=model_id, items=list(items), generation=generation)
+    WIRES[wire].build(request, quirks)

@@ -88,7 +88,9 @@ class Draft:
 
     def _function_call(self, text: str) -> OutputItem:
         start = self.start
-        return FunctionCallItem(id=start.item_id, name=start.name or "", arguments=text, call_id=start.call_id or "")
+        return FunctionCallItem(
+            id=start.item_id, name=start.name or "", arguments=text, call_id=start.call_id or "", kind=start.kind
+        )
 
     def _function_call_output(self, text: str) -> OutputItem:
         start = self.start
@@ -142,7 +144,8 @@ _START: dict[type, Callable[[Any], ItemStart]] = {
         item_id=i.id, item_type="reasoning", origin=i.origin, initial_content=i.content
     ),
     FunctionCallItem: lambda i: ItemStart(
-        item_id=i.id, item_type="function_call", name=i.name, call_id=i.call_id, arguments=i.arguments
+        item_id=i.id, item_type="function_call", name=i.name, call_id=i.call_id, arguments=i.arguments,
+        kind=i.kind,
     ),
     FunctionCallOutputItem: lambda i: ItemStart(
         item_id=i.id, item_type="function_call_output", origin=i.origin, call_id=i.call_id, initial_content=i.output

@@ -29,7 +29,7 @@ from tailrace.schema.events import (
     UsageUpdate,
 )
 from tailrace.schema.items import CancelledItem, ErrorItem, FunctionCallItem, FunctionCallOutputItem, OutputItem
-from tailrace.schema.response import ENDED, ErrorInfo, FinishReason, Response, Status, Step, Usage
+from tailrace.schema.response import ANSWERABLE, ENDED, ErrorInfo, FinishReason, Response, Status, Step, Usage
 
 
 class Reducer:
@@ -148,7 +148,7 @@ class Reducer:
             provider_response_id=event.provider_response_id, finish_reason=event.finish_reason, usage=event.usage,
         )  # fmt: skip
         self._usage = usage.total(step.usage for step in self.steps)
-        if event.finish_reason == "tool_calls" and self._unanswered:
+        if event.finish_reason in ANSWERABLE and self._unanswered:
             self.status = "requires_action"
         return True
 

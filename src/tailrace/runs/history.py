@@ -1,14 +1,17 @@
 """The conversation that a model call is given: what a thread's runs left, made fit to be said again. Pure.
 
 Providers refuse a conversation with a call that has no answer, an answer without its call, or reasoning with nothing
-after it; a run may leave any of these, because it can end at any event. So nothing that a run holds can keep its thread
-from going on. The result depends on the items alone: the same runs, read anew from the store, give the same request.
+after it; a run may leave any of these, because it can end at any event, and its input may be a whole conversation that
+its client kept: with calls of earlier runs that it answers now, or says once more. So nothing that a run holds can keep
+its thread from going on. The result depends on the items alone: the same runs, read anew from the store, give the same
+request.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from tailrace.schema import codec
 from tailrace.schema.items import (
     CancelledItem,
     ErrorItem,
@@ -33,10 +36,12 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
     - Each call is followed, at the end of its turn and in the order of the calls, by exactly one output: its own, or
       one that says there is none (`success` false). Outputs without a call, and second ones, go.
     - A call_id that comes again gets a count behind it, in its output too.
+    - What is said once more is left out: a call that still waits for its output, reasoning with the same continuation
+      data, a provider's own item. No provider takes their ids twice.
     """
     runs = [*previous, current]
     kept = [item for run in runs for item in _kept(run, same_provider=run.provider_id == current.provider_id)]
-    return list(_trimmed(_paired(_distinct(kept))))
+    return list(_trimmed(_paired(_distinct(_once(kept)))))
 
 
 def _kept(run: Response, *, same_provider: bool) -> Iterator[OutputItem]:
@@ -58,6 +63,40 @@ def _said(item: OutputItem) -> OutputItem | None:
             return item if item.name and item.call_id else None
         case _:
             return item
+
+
+def _once(items: Iterable[OutputItem]) -> Iterator[OutputItem]:
+    """Without what a client that keeps the conversation says once more."""
+    waiting: dict[str, FunctionCallItem] = {}
+    seen: set[Hashable] = set()
+    for item in items:
+        if isinstance(item, FunctionCallItem):
+            if _is_same(waiting.get(item.call_id), item):
+                continue
+            waiting[item.call_id] = item
+        elif isinstance(item, FunctionCallOutputItem):
+            waiting.pop(item.call_id, None)
+        mark = _mark(item)
+        if mark is None or mark not in seen:
+            seen.add(mark)
+            yield item
+
+
+def _is_same(call: FunctionCallItem | None, other: FunctionCallItem) -> bool:
+    """Does `other` say the very call once more?"""
+    own_ids = {"id": "", "correlation_id": None, "opaque": None}
+    return call is not None and replace(call, **own_ids) == replace(other, **own_ids)
+
+
+def _mark(item: OutputItem) -> Hashable:
+    """What no other item has; None for an item that may well be said twice."""
+    match item:
+        case ReasoningItem(opaque=opaque) if opaque is not None:
+            return item.correlation_id or item.id, opaque
+        case ProviderItem(data=dict() as data) if not {"id", "tool_use_id"}.isdisjoint(data):
+            return codec.encode_canonical(data)
+        case _:
+            return None
 
 
 def _distinct(items: Iterable[OutputItem]) -> list[OutputItem]:

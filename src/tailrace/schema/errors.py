@@ -8,8 +8,9 @@ TailraceError
 │   ├── Forbidden           403
 │   ├── NotFound            404
 │   ├── Conflict            409
+│   ├── Expired             410
 │   ├── TooLarge            413
-│   ├── RateLimited         429
+│   ├── Overloaded          429
 │   └── NotReady            503
 ├── LogError                a promise of the log that an append would break
 │   ├── StaleEpoch
@@ -72,10 +73,23 @@ class Conflict(RequestError):
     code = "conflict"
 
 
+class Expired(RequestError):
+    """It is no longer kept; `snapshot` in the details is the path of what is."""
+
+    code = "expired"
+
+
 class TooLarge(RequestError):
     """The body is over the limit."""
 
     code = "too_large"
+
+
+class Overloaded(RequestError):
+    """There is more to do than this server takes on; `retry_after` in seconds."""
+
+    code = "overloaded"
+    retry_after = 5.0
 
 
 class NotReady(RequestError):
@@ -146,5 +160,6 @@ class ProviderError(TailraceError):
 
     def info(self) -> ErrorInfo:
         """As it stands in an event."""
-        details = {**(self.details or {}), **({"status": self.status} if self.status else {})}
+        told = {"status": self.status, "retry_after": self.retry_after}
+        details = {**(self.details or {}), **{name: value for name, value in told.items() if value is not None}}
         return ErrorInfo(code=self.code, message=self.message, retryable=self.retryable, details=details or None)

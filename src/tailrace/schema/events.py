@@ -69,6 +69,7 @@ class ItemStart(_Payload, tag="item_start", frozen=True, kw_only=True):
     code: str | None = None
     language: Literal["javascript", "python"] | None = None
     provider_type: str | None = None
+    kind: Literal["function", "custom"] | None = None
 
 
 class ItemDelta(_Payload, tag="item_delta", frozen=True, kw_only=True):

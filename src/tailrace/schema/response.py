@@ -11,6 +11,8 @@ FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "pause", "limit", "cancelled", "error"
 ]
 
+# How a step ends whose whole calls are to be answered: as meant, or because its worker was lost.
+ANSWERABLE: frozenset[FinishReason] = frozenset({"tool_calls", "cancelled"})
 ENDED: frozenset[Status] = frozenset({"complete", "error", "aborted"})
 
 

@@ -241,7 +241,7 @@ class MessagesDecoder(StreamDecoder):
 
 def _input(block: _Block) -> str:
     """The input's JSON text: as its deltas have it, or as the block began; "" where it may not have come yet."""
-    sent = block.item.sent("input") if block.call is None else block.item.sent()
+    sent = block.item.sent("input") if block.call is None else block.call.sent
     if sent:
         return sent
     given = block.data.get("input")

@@ -4,12 +4,17 @@ Roles alternate, so that what follows in one role is one message. Thinking goes 
 its turn, byte for byte where it is signed by this very model, and else not at all
 (https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
 
-Two things are added or taken away because the API refuses the request otherwise: a conversation that ends in the
-assistant's text is followed by CONTINUE, and a request goes without thinking where a call is forced, or where the tool
-loop it is in began without signed thinking (after a change of model).
+Three things are added or taken away because the API refuses the request otherwise: a conversation that ends in the
+assistant's text is followed by CONTINUE, one that begins with the assistant has BEGIN before it, and a request goes
+without thinking where a call is forced, or where the tool loop it is in began without signed thinking (after a change
+of model).
 
 A provider's own blocks go back as they came where their type is one that this wire takes. They carry no
 provider, so that history has left out those of other providers (`runs.history`); the type tells the wire.
+
+Tools are functions with flat names (adapters/tools.py). A limit of tool calls is the caller's to keep, and a prompt
+cache needs no key: both are left unsaid. Seeds, penalties, token probabilities, verbosity and JSON without a schema
+have no words here. The request's parameters: https://platform.claude.com/docs/en/api/messages.
 """
 
 import re
@@ -24,15 +29,20 @@ from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     arguments_of,
     caller_of,
+    fields,
     fit_id,
     is_text,
     look_up,
     parts_of,
+    refuse,
     returned,
+    schema_of,
     split_data_url,
-    tool_choice_of,
+    with_extra,
 )
 from tailrace.adapters.effort import LEAST_BUDGET, budget_of, effort_of
+from tailrace.adapters.schemas import ANTHROPIC, strict_schema
+from tailrace.adapters.tools import Offer, ToolNames, as_function, narrowed, offer_of
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
     FilePart,
@@ -47,14 +57,28 @@ from tailrace.schema.items import (
     RefusalPart,
     TextPart,
 )
-from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, Tool, ToolChoice
+from tailrace.schema.request import (
+    AnyTool,
+    Generation,
+    HostedTool,
+    ModelRequest,
+    NamedToolChoice,
+    OutputFormat,
+)
 
 Block = dict[str, Any]
 
+NAME = "anthropic-messages"
 PATH = "/v1/messages"
+names = ToolNames(limit=128, flat=True)
+callees = names.callees
+
 CONTINUE = "Continue."
+BEGIN = "(The conversation begins here.)"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 THINKING = frozenset({"thinking", "redacted_thinking"})
+LEAST_TOP_P = 0.95  # with thinking
+TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
 SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
 # The provider's own blocks, which it wants back in the assistant's turn.
@@ -75,40 +99,47 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
     generation = request.generation
-    choice = tool_choice_of(generation)
+    refuse(generation, "seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity")
+    refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
+    offer = narrowed(offer_of(generation, NAME, names))
     system, items = _head(request)
     messages = _messages(items, request)
-    thinking = _thinking(generation, row, choice, lost=_began_without_thinking(messages))
+    thinking = _thinking(generation, row, offer, lost=_began_without_thinking(messages))
     body: dict[str, Any] = {
         "model": request.model_id,
         "max_tokens": _max_tokens(generation, row, thinking),
         "messages": messages,
         "stream": request.stream,
         **thinking,
-        **_tools(generation, row, choice),
-        **_temperature(generation, row, thinking),
+        **_output(generation, row, thinking),
+        **_tools(generation, row, offer),
+        **_sampling(generation, row, thinking),
+        **_tier(generation),
+        **fields(generation, stop="stop_sequences"),
     }
     if system:
         body["system"] = system
-    return body
+    if generation.user is not None:
+        body["metadata"] = {"user_id": generation.user}
+    return with_extra(body, generation, NAME)
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
 
 
-def _forced(choice: ToolChoice | None) -> bool:
-    return choice == "required" or isinstance(choice, NamedToolChoice)
+def _forced(offer: Offer) -> bool:
+    return offer.choice == "required" or isinstance(offer.choice, NamedToolChoice)
 
 
-def _thinking(generation: Generation, row: Quirks, choice: ToolChoice | None, *, lost: bool) -> dict[str, Any]:
-    """`thinking` and, where it is adaptive, the effort: nothing where nothing was asked."""
+def _thinking(generation: Generation, row: Quirks, offer: Offer, *, lost: bool) -> dict[str, Any]:
+    """`thinking`: nothing where nothing was asked."""
     budget = budget_of(generation)
-    if budget == 0 or (_forced(choice) and row["thinking_off"]):
+    if budget == 0 or (_forced(offer) and row["thinking_off"]):
         return _no_thinking(generation, row)
-    if budget is None or _forced(choice):
+    if budget is None or _forced(offer):
         return {}
     if row["thinking"] == "adaptive":
-        return {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": _effort(generation, row)}
+        return {"thinking": {"type": "adaptive", "display": "summarized"}}
     return {} if lost else {"thinking": {"type": "enabled", "budget_tokens": budget}}
 
 
@@ -120,9 +151,29 @@ def _no_thinking(generation: Generation, row: Quirks) -> dict[str, Any]:
     return {} if off == "omit" else {"thinking": {"type": off}}
 
 
-def _effort(generation: Generation, row: Quirks) -> dict[str, str]:
-    effort = str(effort_of(generation))
-    return {"effort": {"minimal": "low", "xhigh": row["xhigh"]}.get(effort, effort)}
+def _is_on(thinking: dict[str, Any]) -> bool:
+    return thinking.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+
+
+def _output(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, Any]:
+    """The effort, where thinking goes by it, and the form of the answer."""
+    config: dict[str, Any] = {}
+    if thinking.get("thinking", {}).get("type") == "adaptive":
+        effort = str(effort_of(generation))
+        config["effort"] = {"minimal": "low", "xhigh": row["xhigh"]}.get(effort, effort)
+    if generation.output_format is not None:
+        config["format"] = _format(generation.output_format)
+    return {"output_config": config} if config else {}
+
+
+def _format(wanted: OutputFormat) -> dict[str, Any]:
+    """The wire has no name and no description beside the schema: the description stands in it."""
+    if wanted.type == "json_object":
+        raise InvalidRequest("the provider takes a JSON schema only: give one", field="output_format")
+    schema = schema_of(wanted)
+    if wanted.description and "description" not in schema:
+        schema = {**schema, "description": wanted.description}
+    return {"type": "json_schema", "schema": strict_schema(schema, ANTHROPIC) or schema}
 
 
 def _max_tokens(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> int:
@@ -132,34 +183,68 @@ def _max_tokens(generation: Generation, row: Quirks, thinking: dict[str, Any]) -
     return max(asked, budget + LEAST_BUDGET) if budget else asked
 
 
-def _temperature(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, float]:
-    """Not said beside thinking, which allows none; nor where it is 1, which is what the API means by nothing."""
-    asked = generation.temperature
-    if asked is None or asked == 1 or thinking.get("thinking", {}).get("type") in {"enabled", "adaptive"}:
-        return {}
-    if not row["sampling"]:
-        raise InvalidRequest("the model takes no temperature", field="temperature")
-    return {"temperature": asked}
+def _sampling(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, float]:
+    """What is not what the API does anyway; with thinking it takes only a `top_p` close to 1.
+
+    Raises InvalidRequest for what the model, or thinking, does not allow.
+    """
+    asked = fields(generation, temperature="temperature", top_p="top_p", top_k="top_k")
+    asked = {name: value for name, value in asked.items() if name == "top_k" or value != 1}
+    for name, value in asked.items():
+        if not row["sampling"]:
+            raise InvalidRequest(f"the model takes no {name}", field=name)
+        if _is_on(thinking) and not (name == "top_p" and value >= LEAST_TOP_P):
+            raise InvalidRequest(f"the provider does not take this {name} with thinking", field=name)
+    if asked.get("temperature", 0) > 1:
+        raise InvalidRequest("the provider's temperatures end at 1", field="temperature")
+    return asked
 
 
-def _tools(generation: Generation, row: Quirks, choice: ToolChoice | None) -> dict[str, Any]:
-    if not generation.tools:
+def _tier(generation: Generation) -> dict[str, str]:
+    tier = generation.service_tier
+    if tier is None:
         return {}
-    if _forced(choice) and not row["forced_tools"]:
+    if tier not in TIERS:
+        raise InvalidRequest(f"the provider has no tier {tier!r}", field="service_tier")
+    return {"service_tier": TIERS[tier]}
+
+
+def _tools(generation: Generation, row: Quirks, offer: Offer) -> dict[str, Any]:
+    if not offer.tools:
+        return {}
+    if _forced(offer) and not row["forced_tools"]:
         raise InvalidRequest("the model cannot be forced to call a tool", field="tool_choice")
-    body: dict[str, Any] = {"tools": [_tool(tool) for tool in generation.tools]}
-    if isinstance(choice, NamedToolChoice):
-        body["tool_choice"] = {"type": "tool", "name": choice.name}
-    elif choice is not None:
-        body["tool_choice"] = {"type": "any" if choice == "required" else choice}
-    return body
+    choice = _choice(offer)
+    if generation.parallel_tool_calls is not None and offer.choice != "none":
+        one_only = {"disable_parallel_tool_use": not generation.parallel_tool_calls}
+        choice = {"type": "auto", **choice, **one_only}
+    return {"tools": [_tool(tool) for tool in offer.tools], **({"tool_choice": choice} if choice else {})}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": tool.name, "input_schema": tool.parameters or EMPTY_SCHEMA}
-    if tool.description:
-        said["description"] = tool.description
-    return {**said, "strict": True} if tool.strict else said
+def _choice(offer: Offer) -> dict[str, Any]:
+    match offer.choice:
+        case NamedToolChoice(name=name):
+            tool = offer.named(name)
+            return {"type": "tool", "name": name if isinstance(tool, HostedTool) else names.of_tool(tool)}
+        case "required":
+            return {"type": "any"}
+        case str() as choice:
+            return {"type": choice}
+        case _:
+            return {}
+
+
+def _tool(tool: AnyTool) -> dict[str, Any]:
+    """A tool that is to be strict is offered without where it cannot be (adapters/schemas.py)."""
+    if isinstance(tool, HostedTool):
+        return tool.data
+    plain = as_function(tool)
+    parameters = plain.parameters or EMPTY_SCHEMA
+    strict = strict_schema(parameters, ANTHROPIC) if plain.strict else None
+    said: dict[str, Any] = {"name": names.of_tool(tool), "input_schema": strict or parameters}
+    if plain.description:
+        said["description"] = plain.description
+    return {**said, "strict": True} if strict else said
 
 
 # --- the conversation -------------------------------------------------------------------------------------------
@@ -181,6 +266,8 @@ def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, 
         messages.append({"role": role, "content": content})
     if messages and messages[-1]["role"] == "assistant" and messages[-1]["content"][-1]["type"] == "text":
         messages.append({"role": "user", "content": _text(CONTINUE)})
+    if messages and messages[0]["role"] == "assistant":  # the API wants the user to begin
+        messages.insert(0, {"role": "user", "content": _text(BEGIN)})
     return messages
 
 
@@ -228,7 +315,8 @@ def _thought(item: ReasoningItem, request: ModelRequest) -> list[Block]:
 
 
 def _tool_use(item: FunctionCallItem) -> Block:
-    return {"type": "tool_use", "id": fit_id(item.call_id, CALL_ID, 40), "name": item.name, "input": arguments_of(item)}
+    name = names.of(item.name, item.namespace)
+    return {"type": "tool_use", "id": fit_id(item.call_id, CALL_ID, 40), "name": name, "input": arguments_of(item)}
 
 
 def _tool_result(item: FunctionCallOutputItem) -> list[Block]:

@@ -36,7 +36,7 @@ class Calls:
     def take(self, entry: Json, place: int | None) -> None:
         """One entry of `tool_calls`; `place` is where it stands in a list that holds them all, if it is in one."""
         function, custom = dict_in(entry, "function"), dict_in(entry, "custom")
-        is_custom = entry.get("type") == "custom" or bool(text_in(custom, "name") and not text_in(function, "name"))
+        is_custom = entry.get("type") == "custom" or bool(custom and not text_in(function, "name"))
         said = custom if is_custom else function
         call = self._find(
             index_in(entry, "index") if place is None else place, text_in(entry, "id"), text_in(said, "name")
@@ -75,7 +75,9 @@ class Calls:
 
     def _send(self, call: _Call) -> GrowingCall:
         if call.growing is None:
-            item = self._collector.start("function_call", call.id, name=call.name or None, call_id=call.id)
+            item = self._collector.start(
+                "function_call", call.id, name=call.name or None, call_id=call.id, is_custom=call.is_custom
+            )
             call.growing = GrowingCall(item, name=call.name, call_id=call.id, is_custom=call.is_custom)
         for text in call.waiting:
             call.growing.arguments(text)
@@ -90,7 +92,7 @@ class Calls:
         """
         for call in sorted(self._calls, key=lambda call: -1 if call.index is None else call.index):
             growing = self._send(call)
-            has_finished = reason in {"stop", "tool_calls"} or (reason is None and not growing.item.sent())
+            has_finished = reason in {"stop", "tool_calls"} or (reason is None and not growing.sent)
             if call.name and (has_finished or growing.is_whole):
                 growing.done(opaque=self._collector.opaque("extra_content", call.extra or None))
             else:

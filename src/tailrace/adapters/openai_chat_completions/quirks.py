@@ -6,6 +6,7 @@
 - `reasoning_off`: fields that mean an effort of `none`; empty where the word itself does.
 - `replay_reasoning`: must the assistant's turns bring their reasoning back as `reasoning_content`?
 - `tool_choice`: does the host heed it?
+- `prompt_cache_key`: may it be said? It is a hint; where the host does not know the field, it is left unsaid.
 - `call_id_length`: letters and digits that a call's id must have; 0 for any id.
 """
 
@@ -19,8 +20,12 @@ DEFAULTS: Quirks = {
     "reasoning_off": {},
     "replay_reasoning": False,
     "tool_choice": True,
+    "prompt_cache_key": False,
     "call_id_length": 0,
 }
 
-# OpenAI's own reasoning models, reached over this wire.
-MODELS: Rows = ((r"^(o\d|gpt-[5-9])", {"max_tokens_field": "max_completion_tokens"}),)
+# OpenAI's own models, reached over this wire: those that reason, and the others.
+MODELS: Rows = (
+    (r"^(o\d|gpt-[5-9])", {"max_tokens_field": "max_completion_tokens", "prompt_cache_key": True}),
+    (r"^(ft:)?(gpt-[34]|chatgpt-)", {"prompt_cache_key": True}),
+)

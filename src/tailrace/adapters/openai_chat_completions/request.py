@@ -4,6 +4,9 @@ What the assistant says between two others is one message: its text, then its ca
 wire, save `reasoning_details` that a host sent, and the text where a quirk says that it must be brought back. Images in
 a tool's answer follow in a user's message, because the tool role takes text only. A provider's own items have no words
 here.
+
+Tools are functions with flat names, as most hosts know only them (adapters/tools.py). A limit of tool calls is the
+caller's to keep. The request's parameters: https://platform.openai.com/docs/api-reference/chat/create.
 """
 
 import re
@@ -17,16 +20,22 @@ from tailrace.adapters.canonical import (
     answer,
     arguments_of,
     bearer,
+    fields,
     fit_id,
     is_text,
+    json_schema,
     look_up,
     parts_of,
+    refuse,
     returned,
+    service_tier,
     text_of,
-    tool_choice_of,
+    with_extra,
 )
 from tailrace.adapters.effort import budget_of
 from tailrace.adapters.openai_chat_completions.quirks import DEFAULTS, MODELS
+from tailrace.adapters.schemas import OPENAI, strict_schema
+from tailrace.adapters.tools import ToolNames, as_function, narrowed, offer_of
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
@@ -41,32 +50,50 @@ from tailrace.schema.items import (
     RefusalPart,
     TextPart,
 )
-from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, Tool
+from tailrace.schema.request import AnyTool, Generation, HostedTool, ModelRequest, NamedToolChoice, OutputFormat
 
 Message = dict[str, Any]
 
+NAME = "openai-chat-completions"
 PATH = "/chat/completions"
 headers = bearer
+names = ToolNames(limit=64, flat=True)
+callees = names.callees
 
 
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire, or this host of it, cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
     generation = request.generation
+    refuse(generation, "top_k", "reasoning_summary")
     body: dict[str, Any] = {
         "model": request.model_id,
         "messages": _messages(request, row),
         "stream": request.stream,
         **_tools(generation, row),
         **_reasoning(generation, row),
+        **_probabilities(generation),
+        **fields(
+            generation,
+            max_output_tokens=row["max_tokens_field"],
+            temperature="temperature",
+            top_p="top_p",
+            stop="stop",
+            seed="seed",
+            frequency_penalty="frequency_penalty",
+            presence_penalty="presence_penalty",
+            verbosity="verbosity",
+            user="user",
+        ),
+        **service_tier(generation),
     }
     if request.stream and row["stream_options"]:
         body["stream_options"] = {"include_usage": True}
-    if generation.max_output_tokens is not None:
-        body[row["max_tokens_field"]] = generation.max_output_tokens
-    if generation.temperature is not None:
-        body["temperature"] = generation.temperature
-    return body
+    if generation.output_format is not None:
+        body["response_format"] = _format(generation.output_format)
+    if generation.prompt_cache_key is not None and row["prompt_cache_key"]:
+        body["prompt_cache_key"] = generation.prompt_cache_key
+    return with_extra(body, generation, NAME)
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
@@ -85,29 +112,56 @@ def _reasoning(generation: Generation, row: Quirks) -> dict[str, Any]:
     return {"reasoning_effort": effort}
 
 
+def _probabilities(generation: Generation) -> dict[str, Any]:
+    """Those of the tokens themselves, and of so many others: `top_logprobs` 0 asks for none of these."""
+    return {"logprobs": True, **asked} if (asked := fields(generation, top_logprobs="top_logprobs")) else {}
+
+
+def _format(wanted: OutputFormat) -> dict[str, Any]:
+    if wanted.type == "json_object":
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": json_schema(wanted)}
+
+
 def _tools(generation: Generation, row: Quirks) -> dict[str, Any]:
     """The tools and the choice. A host that heeds no choice is offered none where none may be called."""
-    choice = tool_choice_of(generation)
-    if not generation.tools:
+    offer = narrowed(offer_of(generation, NAME, names))
+    if not offer.tools:
         return {}
-    tools = {"tools": [_tool(tool) for tool in generation.tools]}
+    choice: str | dict[str, Any] | None = None
+    if isinstance(offer.choice, NamedToolChoice):
+        choice = _reference(offer.named(offer.choice.name))
+    elif isinstance(offer.choice, str):
+        choice = offer.choice
+    tools = {
+        "tools": [_tool(tool) for tool in offer.tools],
+        **fields(generation, parallel_tool_calls="parallel_tool_calls"),
+    }
     if row["tool_choice"]:
-        return {**tools, **({"tool_choice": _choice(choice)} if choice is not None else {})}
+        return {**tools, **({"tool_choice": choice} if choice is not None else {})}
     if choice not in (None, "auto", "none"):
         raise InvalidRequest("the provider cannot be made to call a tool", field="tool_choice")
     return {} if choice == "none" else tools
 
 
-def _choice(choice: str | NamedToolChoice) -> str | dict[str, Any]:
-    return choice if isinstance(choice, str) else {"type": "function", "function": {"name": choice.name}}
+def _reference(tool: AnyTool) -> dict[str, Any]:
+    if isinstance(tool, HostedTool):
+        return {"type": tool.data.get("type")}
+    return {"type": "function", "function": {"name": names.of_tool(tool)}}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters or EMPTY_SCHEMA}
-    if tool.description:
-        function["description"] = tool.description
-    if tool.strict is not None:
-        function["strict"] = tool.strict
+def _tool(tool: AnyTool) -> dict[str, Any]:
+    """`strict` is said where it was. A schema that it cannot be had for is offered without (adapters/schemas.py)."""
+    if isinstance(tool, HostedTool):
+        return tool.data
+    plain = as_function(tool)
+    parameters = plain.parameters or EMPTY_SCHEMA
+    strict = strict_schema(parameters, OPENAI) if plain.strict else None
+    function: dict[str, Any] = {"name": names.of_tool(tool), "parameters": strict or parameters}
+    if plain.description:
+        function["description"] = plain.description
+    if plain.strict is not None:
+        function["strict"] = strict is not None
     return {"type": "function", "function": function}
 
 
@@ -168,7 +222,8 @@ def _call(item: FunctionCallItem, row: Quirks) -> dict[str, Any]:
     """The arguments as they came where they are an object, which is what hosts parse them to; "" is {}."""
     value = arguments_of(item)
     as_sent = item.kind != "custom" and value and "malformed_arguments" not in value
-    function = {"name": item.name, "arguments": item.arguments if as_sent else codec.encode(value).decode()}
+    name = names.of(item.name, item.namespace)
+    function = {"name": name, "arguments": item.arguments if as_sent else codec.encode(value).decode()}
     return {"id": _call_id(item.call_id, row), "type": "function", "function": function}
 
 

@@ -172,6 +172,7 @@ class ResponsesDecoder(StreamDecoder):
             name=text_in(item, "name") or None if kind == "function_call" else None,
             call_id=text_in(item, "call_id") or None if kind == "function_call" else None,
             provider_type=wire_type if kind == "provider_item" else None,
+            is_custom=wire_type == "custom_tool_call",
         )
         slot = _Slot(wire_id, item, opened)
         self._by_index[len(self._slots) if index is None else index] = slot

@@ -6,6 +6,9 @@ the API look for the reasoning that stood before it, which is not there after a 
 
 A provider's own items go back as they came where their type is an input item of this API. They carry no provider, so
 that history has left out those of other providers (`runs.history`); the type tells the wire.
+
+Namespaces, free-text tools and allowed tools are this wire's own words; stop sequences, seeds, penalties and `top_k` it
+has none for. The request's parameters: https://platform.openai.com/docs/api-reference/responses/create.
 """
 
 import re
@@ -18,16 +21,22 @@ from tailrace.adapters.canonical import (
     answer,
     bearer,
     caller_of,
+    fields,
     fit_id,
     is_text,
+    json_schema,
     look_up,
     parts_of,
+    refuse,
     returned,
+    service_tier,
     text_of,
-    tool_choice_of,
+    with_extra,
 )
 from tailrace.adapters.effort import effort_of
 from tailrace.adapters.openai_responses.quirks import DEFAULTS, MODELS
+from tailrace.adapters.schemas import OPENAI, strict_schema
+from tailrace.adapters.tools import Offer, ToolNames, offer_of
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
     FilePart,
@@ -42,10 +51,24 @@ from tailrace.schema.items import (
     RefusalPart,
     TextPart,
 )
-from tailrace.schema.request import Generation, ModelRequest, NamedToolChoice, Tool
+from tailrace.schema.request import (
+    AllowedTools,
+    AnyTool,
+    AnyToolChoice,
+    CustomTool,
+    Generation,
+    HostedTool,
+    ModelRequest,
+    NamedToolChoice,
+    OutputFormat,
+    Tool,
+)
 
+NAME = "openai-responses"
 PATH = "/responses"
 headers = bearer
+names = ToolNames(limit=64, flat=False)
+callees = names.callees
 
 ROLES = {"user": "user", "agent": "assistant", "system": "developer"}
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
@@ -62,56 +85,143 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
     generation = request.generation
+    refuse(generation, "top_k", "stop", "seed", "frequency_penalty", "presence_penalty")
     body: dict[str, Any] = {
         "model": request.model_id,
         "input": _input(request),
         "stream": request.stream,
         "store": False,
+        **_include(generation, row),
         **_reasoning(generation, row),
         **_tools(generation),
+        **_text(generation),
+        **fields(
+            generation,
+            max_output_tokens="max_output_tokens",
+            max_tool_calls="max_tool_calls",
+            temperature="temperature",
+            top_p="top_p",
+            top_logprobs="top_logprobs",
+            prompt_cache_key="prompt_cache_key",
+            user="user",
+        ),
+        **service_tier(generation),
     }
     if generation.instructions:
         body["instructions"] = generation.instructions
-    if generation.max_output_tokens is not None:
-        body["max_output_tokens"] = generation.max_output_tokens
-    if generation.temperature is not None:
-        body["temperature"] = generation.temperature
-    return body
+    return with_extra(body, generation, NAME)
+
+
+# --- how to answer ----------------------------------------------------------------------------------------------
+
+
+def _include(generation: Generation, row: Quirks) -> dict[str, Any]:
+    """What the answer is to hold beside what it always does; asked for in the wire's own words, too."""
+    wanted = ["reasoning.encrypted_content"] if row["reasons"] else []
+    if generation.top_logprobs is not None:
+        wanted.append("message.output_text.logprobs")
+    return {"include": wanted} if wanted else {}
 
 
 def _reasoning(generation: Generation, row: Quirks) -> dict[str, Any]:
     """An effort, by word or by budget: the wire has no budget, and the nearest effort is its equivalent."""
-    effort = effort_of(generation)
+    effort, summary = effort_of(generation), generation.reasoning_summary
     if not row["reasons"]:
         if effort not in (None, "none"):
             field = "reasoning_effort" if generation.reasoning_effort else "thinking_budget"
             raise InvalidRequest("the model does not reason", field=field)
+        refuse(generation, "reasoning_summary", why="the model does not reason")
         return {}
-    asked: dict[str, Any] = {"include": ["reasoning.encrypted_content"]}
-    if effort is not None:
-        summary = row["reasoning_summary"] if effort != "none" else ""
-        asked["reasoning"] = {"effort": effort, **({"summary": summary} if summary else {})}
-    return asked
+    if effort not in (None, "none"):
+        summary = summary or row["reasoning_summary"]
+    asked = {"effort": effort, "summary": summary or None}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    return {"reasoning": asked} if asked else {}
+
+
+def _text(generation: Generation) -> dict[str, Any]:
+    text = fields(generation, verbosity="verbosity")
+    if generation.output_format is not None:
+        text["format"] = _format(generation.output_format)
+    return {"text": text} if text else {}
+
+
+def _format(wanted: OutputFormat) -> dict[str, Any]:
+    if wanted.type == "json_object":
+        return {"type": "json_object"}
+    return {"type": "json_schema", **json_schema(wanted)}
 
 
 def _tools(generation: Generation) -> dict[str, Any]:
-    choice = tool_choice_of(generation)
-    if not generation.tools:
+    offer = offer_of(generation, NAME, names)
+    if not offer.tools:
         return {}
-    body: dict[str, Any] = {"tools": [_tool(tool) for tool in generation.tools]}
-    if isinstance(choice, NamedToolChoice):
-        body["tool_choice"] = {"type": "function", "name": choice.name}
-    elif choice is not None:
-        body["tool_choice"] = choice
-    return body
+    choice = {"tool_choice": _choice(offer, offer.choice)} if offer.choice is not None else {}
+    return {"tools": _grouped(offer.tools), **choice, **fields(generation, parallel_tool_calls="parallel_tool_calls")}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    """`strict` is always said: where it is not, the API takes it to be true and refuses most schemas."""
-    said: dict[str, Any] = {"type": "function", "name": tool.name}
+def _choice(offer: Offer, choice: AnyToolChoice) -> str | dict[str, Any]:
+    match choice:
+        case AllowedTools(mode=mode):
+            return {
+                "type": "allowed_tools",
+                "mode": mode,
+                "tools": [_reference(tool) for tool in offer.allowed(choice)],
+            }
+        case NamedToolChoice(name=name):
+            return _reference(offer.named(name))
+        case _:
+            return choice
+
+
+def _reference(tool: AnyTool) -> dict[str, Any]:
+    if isinstance(tool, HostedTool):
+        return {key: tool.data[key] for key in ("type", "server_label") if key in tool.data}
+    return {"type": "custom" if isinstance(tool, CustomTool) else "function", "name": names.of_tool(tool)}
+
+
+def _grouped(tools: list[AnyTool]) -> list[dict[str, Any]]:
+    """The tools in order; those of a namespace together, where its first one stands."""
+    said: list[dict[str, Any]] = []
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for tool in tools:
+        namespace = tool.namespace if isinstance(tool, Tool) else None
+        if namespace is None:
+            said.append(_tool(tool))
+            continue
+        if namespace not in groups:
+            groups[namespace] = []
+            said.append({
+                "type": "namespace", "name": namespace, "description": f"The tools of {namespace}.",
+                "tools": groups[namespace],
+            })  # fmt: skip
+        groups[namespace].append(_tool(tool))
+    return said
+
+
+def _tool(tool: AnyTool) -> dict[str, Any]:
+    match tool:
+        case HostedTool(data=data):
+            return data
+        case CustomTool():
+            own = {"description": tool.description, "format": tool.format}
+            return {"type": "custom", "name": names.of_tool(tool), **{key: own[key] for key in own if own[key]}}
+        case Tool():
+            return _function(tool)
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    """`strict` is always said: where it is not, the API decides by the schema. One that strictness cannot be had for
+    is offered without (adapters/schemas.py)."""
+    said: dict[str, Any] = {"type": "function", "name": names.of_tool(tool)}
     if tool.description:
         said["description"] = tool.description
-    return {**said, "parameters": tool.parameters or EMPTY_SCHEMA, "strict": bool(tool.strict)}
+    parameters = tool.parameters or EMPTY_SCHEMA
+    strict = strict_schema(parameters, OPENAI) if tool.strict else None
+    return {**said, "parameters": strict or parameters, "strict": strict is not None}
+
+
+# --- the conversation -------------------------------------------------------------------------------------------
 
 
 def _input(request: ModelRequest) -> list[dict[str, Any]]:
@@ -196,11 +306,12 @@ def _reasoning_item(item: ReasoningItem, request: ModelRequest) -> dict[str, Any
 
 
 def _call(item: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:
-    said = {"call_id": _call_id(item.call_id), "name": item.name, **caller_of(item, request)}
+    said = {"call_id": _call_id(item.call_id), "name": names.of(item.name), **caller_of(item, request)}
+    if item.namespace:
+        said["namespace"] = item.namespace
     if item.kind == "custom":
         return {"type": "custom_tool_call", **said, "input": item.arguments}
-    namespace = {"namespace": item.namespace} if item.namespace else {}
-    return {"type": "function_call", **said, **namespace, "arguments": item.arguments or "{}"}
+    return {"type": "function_call", **said, "arguments": item.arguments or "{}"}
 
 
 def _call_id(call_id: str) -> str:
