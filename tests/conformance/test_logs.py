@@ -1,9 +1,11 @@
 """Every log against the one suite, and against a list."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,23 +13,42 @@ from hypothesis import strategies as st
 
 from tailrace.log.base import Log
 from tailrace.log.memory import MemoryLog
+from tailrace.log.redis import RedisLog
+from tailrace.log.redis_client import Redis
 from tailrace.log.sqlite import SqliteLog
 from tailrace.schema.errors import Sealed, StaleEpoch
 from tailrace.testing.log_conformance import TRACE, LogConformance, delta, done, read_all, seqs, texts
+from tests.support.redis import RedisServer
 
-LOGS: dict[str, Callable[[Path], Log]] = {
+EMBEDDED: dict[str, Callable[[Path], Log]] = {
     "memory": lambda _: MemoryLog(),
     "sqlite": lambda folder: SqliteLog(folder / "log.db"),
     "sqlite, gathering": lambda folder: SqliteLog(folder / "log.db", gather_ms=1),
 }
+SERVED = {"redis": 0.0, "redis, gathering": 1.0}  # gather_ms
 
 
-@pytest.fixture(params=LOGS)
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
-    """An empty log of each kind."""
-    log = LOGS[request.param](tmp_path)
+@asynccontextmanager
+async def redis_log(server: RedisServer, gather_ms: float = 0) -> AsyncIterator[Log]:
+    """An empty log in Redis."""
+    server.ask("FLUSHALL")
+    client = Redis(server.url, gather_ms=gather_ms)
+    log = RedisLog(client)
     yield log
     await log.close()
+    await client.close()
+
+
+@pytest.fixture(params=[*EMBEDDED, *SERVED])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
+    """An empty log of each kind."""
+    if request.param in SERVED:
+        async with redis_log(request.getfixturevalue("redis"), SERVED[request.param]) as opened:
+            yield opened
+        return
+    opened = EMBEDDED[request.param](tmp_path)
+    yield opened
+    await opened.close()
 
 
 class TestLogs(LogConformance):
@@ -98,30 +119,54 @@ class Model:
         assert texts(batches) == self.texts.get(run, [])[after:]
 
     async def check(self) -> None:
-        assert {head.run_id for head in await self.log.heads()} == set(self.epochs)
-        assert {head.run_id for head in await self.log.unsealed()} == set(self.epochs) - self.ended
+        heads = {run: await self.log.head(run) for run in RUNS}
+        assert {run for run, head in heads.items() if head is not None} == set(self.epochs)
+        assert {run for run, head in heads.items() if head is not None and head.sealed} == self.ended
         for run in RUNS:
             batches = await read_all(self.log, run)
             assert texts(batches) == self.texts.get(run, [])
             assert seqs(batches) == list(range(1, len(self.texts.get(run, [])) + (run in self.ended) + 1))
 
 
+async def play(model: Model, actions: Sequence[tuple[Any, ...]]) -> None:
+    """Do it, and compare."""
+    for name, *arguments in actions:
+        await getattr(model, name)(*arguments)
+    await model.check()
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @settings(max_examples=40, deadline=None)
 @given(actions=ACTIONS)
-def test_a_log_does_what_a_list_would(kind: str, actions: list[tuple[str, ...]]) -> None:
+def test_a_log_does_what_a_list_would(kind: str, actions: list[tuple[Any, ...]]) -> None:
     """Whatever is done in whatever order, the log and the model agree; also after it was closed and opened again."""
 
-    async def play(folder: Path) -> None:
-        model = Model(LOGS[kind](folder))
-        for name, *arguments in actions:
-            await getattr(model, name)(*arguments)
-        await model.check()
+    async def embedded(folder: Path) -> None:
+        model = Model(EMBEDDED[kind](folder))
+        await play(model, actions)
         await model.log.close()
         if kind == "sqlite":
-            model.log = LOGS[kind](folder)
+            model.log = EMBEDDED[kind](folder)
             await model.check()
             await model.log.close()
 
     with TemporaryDirectory() as folder:
-        asyncio.run(play(Path(folder)))
+        asyncio.run(embedded(Path(folder)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(actions=ACTIONS)
+def test_the_log_in_redis_does_what_a_list_would(redis: RedisServer, actions: list[tuple[Any, ...]]) -> None:
+    """The same in Redis; and another process, which has nothing in memory, finds the same."""
+
+    async def served() -> None:
+        async with redis_log(redis) as log:
+            model = Model(log)
+            await play(model, actions)
+            client = Redis(redis.url)
+            model.log = RedisLog(client)
+            await model.check()
+            await model.log.close()
+            await client.close()
+
+    asyncio.run(served())

@@ -11,6 +11,7 @@ from tailrace.store.base import Store
 from tailrace.store.migrations import migrate
 from tailrace.store.sql import open_store
 from tailrace.testing.store_conformance import StoreConformance
+from tests.support.postgres import shared
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +22,24 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-async def store(empty_database: Path, tmp_path: Path) -> AsyncIterator[Store]:
-    """An empty store."""
-    path = shutil.copy(empty_database, tmp_path / "store.db")
-    store = await open_store(f"sqlite:///{path}")
-    yield store
-    await store.close()
-
-
-class TestStores(StoreConformance):
+class TestSqlite(StoreConformance):
     """The suite, for the SQL store on SQLite."""
+
+    @pytest.fixture
+    async def store(self, empty_database: Path, tmp_path: Path) -> AsyncIterator[Store]:
+        """An empty store."""
+        path = shutil.copy(empty_database, tmp_path / "store.db")
+        store = await open_store(f"sqlite:///{path}")
+        yield store
+        await store.close()
+
+
+class TestPostgres(StoreConformance):
+    """The suite, for the SQL store on PostgreSQL."""
+
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[Store]:
+        """An empty store."""
+        store = await open_store(shared().new_store())
+        yield store
+        await store.close()

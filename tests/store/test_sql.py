@@ -20,7 +20,7 @@ from tailrace.store import migrations, tables
 from tailrace.store.base import Projection
 from tailrace.store.migrations import migrate
 from tailrace.store.sql import SqlStore, open_store
-from tailrace.testing.store_conformance import NOW, a_log, a_response, a_run, a_thread, end, fill
+from tailrace.testing.stored import NOW, a_log, a_response, a_run, a_thread, end, fill
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +96,7 @@ def test_the_migrations_lead_to_the_tables(path: Path) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_current_head() == tables.REVISION
     (index,) = execute(path, "SELECT sql FROM sqlite_master WHERE name = 'one_live_run'")
-    assert index[0].endswith("WHERE live")
+    assert index[0].endswith(f"WHERE {tables.EXCLUSIVE}")
 
 
 @pytest.mark.parametrize("change", ["UPDATE alembic_version SET version_num = '9999'", "DELETE FROM alembic_version"])
@@ -207,7 +207,7 @@ async def test_c43_looking_for_live_runs_does_not_read_the_ended_ones(path: Path
     """Both questions are answered from an index."""
     plans = [
         "SELECT request FROM runs WHERE status IN ('in_progress', 'queued', 'requires_action') ORDER BY ordinal",
-        "SELECT run_id FROM runs WHERE thread_id = 't' AND runs.live",
+        "SELECT run_id FROM runs WHERE thread_id = 't' AND runs.live AND runs.previous_run_id IS NULL",
     ]
     used = [" ".join(str(row) for row in execute(path, f"EXPLAIN QUERY PLAN {query}")) for query in plans]
     assert "runs_by_status" in used[0]

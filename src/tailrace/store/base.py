@@ -13,6 +13,8 @@ from tailrace.schema.batch import Batch
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import Response, Status
 
+CHAIN_LIMIT = 10_000  # runs; more than any model's context holds
+
 
 class Thread(Struct, omit_defaults=True, kw_only=True, frozen=True):
     """A conversation."""
@@ -33,11 +35,13 @@ class StoredRun(Struct, kw_only=True, frozen=True):
     """A run at rest: what was asked (`request`, the digest of the body it came as) and what is known of its answer.
 
     `response` is the fold of the log up to `response.last_seq`; before the first projection it is the queued one.
+    `expired`: it has ended, and its log is no longer in the archive (told by `get_run` only).
     """
 
     request: RunRequest
     digest: str
     response: Response
+    expired: bool = False
 
 
 class Projection(Struct, kw_only=True, frozen=True):
@@ -65,11 +69,19 @@ class Store(Protocol):
     async def delete_thread(self, thread_id: str) -> list[str]:
         """Delete it with its runs, snapshots and archives in one transaction; the ids of the runs whose logs must go.
 
-        These ids stay in `doomed_logs` until `logs_deleted`. Raises NotFound; Conflict where a run is live.
+        These ids stay in `doomed_logs` until `logs_deleted`. Raises NotFound; Conflict where a run is live (details:
+        run_id), whether it holds the thread or goes on from another run.
+        """
+
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run with its snapshot and archive in one transaction; its log is doomed as `delete_thread` says.
+
+        Its thread stays, and so do the runs that go on from it. Raises NotFound; Conflict where it is live (details:
+        run_id).
         """
 
     async def doomed_logs(self) -> list[str]:
-        """Logs of deleted threads that are not known to be gone."""
+        """Logs of deleted threads and runs that are not known to be gone."""
 
     async def logs_deleted(self, run_ids: Sequence[str]) -> None:
         """These are gone."""
@@ -80,6 +92,11 @@ class Store(Protocol):
         That is `run` itself, or the earlier one where the same id came with the same digest. Raises Conflict where the
         id came with another digest, or where the thread has a live run (details: run_id); NotFound for no such
         thread.
+
+        A run that names a `previous_run_id` belongs to the thread that it names, as any run does: it is listed there,
+        and goes with it. But it goes on from that run, not from the thread, so that it neither holds the thread nor
+        waits for who holds it: any number may be live beside each other. Whether the previous run is there is not
+        looked at; `chain` tells.
         """
 
     async def get_run(self, run_id: str) -> StoredRun:
@@ -88,13 +105,19 @@ class Store(Protocol):
     async def list_runs(
         self, *, thread_id: str | None, status: Status | None, limit: int, cursor: str | None
     ) -> tuple[list[Response], str | None]:
-        """Newest first, and the cursor of the next page."""
+        """Newest first, and the cursor of the next page. Runs not to be kept (`request.store`) are left out."""
 
     async def thread_runs(self, thread_id: str) -> list[Response]:
-        """All runs of a thread in the order they were made. Raises NotFound."""
+        """The runs of a thread in the order they were made, but those not to be kept. Raises NotFound."""
+
+    async def chain(self, run_id: str) -> list[Response]:
+        """This run and all that led to it (`request.previous_run_id`), oldest first, whatever their threads.
+
+        Raises NotFound where one of them is not there, TooLarge for more than CHAIN_LIMIT.
+        """
 
     async def live_run(self, thread_id: str) -> str | None:
-        """The run of this thread that has not ended, if there is one."""
+        """The live run that holds this thread, if there is one: not one that goes on from a run it names."""
 
     async def live_runs(self) -> list[StoredRun]:
         """All runs that have not ended."""
@@ -108,6 +131,15 @@ class Store(Protocol):
 
     async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
         """The run's log behind `after` from the archive; None where there is none."""
+
+    async def unkept(self, ended_before_ms: int, limit: int = 100) -> list[str]:
+        """Runs that were not to be kept (`RunRequest.store`) and ended before this time, the oldest first."""
+
+    async def apply_retention(self, older_than_ms: int, limit: int = 500) -> int:
+        """Drop archives of runs that ended before this time, the oldest first; how many were dropped.
+
+        At most `limit` in one transaction: 0 says that there are none left. Snapshots stay.
+        """
 
     async def ping(self) -> None:
         """Raises NotReady where the store cannot be reached."""

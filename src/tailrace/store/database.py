@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol, TypeVar, TypeVarTuple
@@ -10,12 +11,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.schema.errors import NotReady
-from tailrace.store.engine import begin_writing, reason
+from tailrace.store.engine import reason
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-_READERS = 2
 
 
 class Database(Protocol):
@@ -26,7 +25,10 @@ class Database(Protocol):
     """
 
     async def read(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
-        """For work that is a single SELECT. Raises what `work` raises; NotReady where the database cannot do it."""
+        """For work that changes nothing: all of it sees the database as it was at one moment.
+
+        Raises what `work` raises; NotReady where the database cannot do it.
+        """
 
     async def write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """For work that changes something. Raises as `read` does."""
@@ -35,19 +37,18 @@ class Database(Protocol):
         """Let go, when what has been asked for is done; after that, everything is NotReady."""
 
 
-class SqliteDatabase:
-    """`Database` for SQLite: one thread that writes, as SQLite has one writer, and a few that read beside it.
+class ThreadedDatabase(ABC):
+    """`Database` on threads, some that write and some that read. A transaction costs one change of threads, however
+    many statements it has.
 
-    A transaction costs one change of threads, however many statements it has. Each thread keeps a connection of its
-    own: to take one from a pool and to give it back costs as much as a statement.
+    `patience_s`: after how long a caller is told NotReady, though its transaction may still be carried out.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, writers: int, readers: int, patience_s: float | None = None) -> None:
         self._engine = engine
-        self._writer = ThreadPoolExecutor(1, "store-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "store-reader")
-        self._own = threading.local()
-        self._connections: list[Connection] = []
+        self._writers = ThreadPoolExecutor(writers, "store-writer")
+        self._readers = ThreadPoolExecutor(readers, "store-reader")
+        self._patience_s = patience_s
         self._closed = False
 
     async def read(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
@@ -56,7 +57,7 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """See `Database.write`."""
-        return await self._run(self._writer, self._write, work, *arguments)
+        return await self._run(self._writers, self._write, work, *arguments)
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -67,20 +68,50 @@ class SqliteDatabase:
         if self._closed:
             raise NotReady("the store is closed")
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
+            async with asyncio.timeout(self._patience_s):
+                return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
+        except TimeoutError as error:
+            raise NotReady("the store does not answer") from error
         except (DBAPIError, OSError) as error:
             raise NotReady(f"the store cannot be used: {reason(error)}") from error
 
+    @abstractmethod
     def _read(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
-        connection = self._connection()
-        with connection.begin():
-            return work(connection, *arguments)
+        """On a thread: a transaction that reads."""
+
+    @abstractmethod
+    def _write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        """On a thread: a transaction that writes."""
+
+    def _end(self) -> None:
+        self._writers.shutdown()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+
+class SqliteDatabase(ThreadedDatabase):
+    """`Database` for SQLite: one thread that writes, as SQLite has one writer, and a few that read beside it.
+
+    Each thread keeps a connection of its own: to take one from a pool and to give it back costs as much as a statement.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, writers=1, readers=2)
+        self._own = threading.local()
+        self._connections: list[Connection] = []
+
+    def _read(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        return self._transact("BEGIN", work, *arguments)
 
     def _write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        # A transaction that takes the write lock later, behind a read, cannot wait for it.
+        return self._transact("BEGIN IMMEDIATE", work, *arguments)
+
+    def _transact(self, begin: str, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         connection = self._connection()
         try:
             with connection.begin():
-                begin_writing(connection)
+                connection.exec_driver_sql(begin)
                 return work(connection, *arguments)
         except DBAPIError:
             connection.connection.rollback()  # a commit that fails leaves SQLite's transaction open
@@ -94,8 +125,8 @@ class SqliteDatabase:
         return own
 
     def _end(self) -> None:
-        self._writer.shutdown()
+        self._writers.shutdown()
         self._readers.shutdown()
         for connection in self._connections:
             connection.close()
-        self._engine.dispose()
+        super()._end()

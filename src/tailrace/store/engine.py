@@ -1,89 +1,100 @@
-"""The way to the database: its URL, its driver, and what SQLite wants said on each connection."""
+"""The way to the database: its URL, its driver, and what is said first on each connection."""
 
-import asyncio
-import sys
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tailrace.schema.errors import SettingsError
-from tailrace.store.tables import REVISION
 
+_FORMS = "the store's URL is not of the form sqlite:///path or postgresql://user:password@host/database"
 _BUSY_MS = 5000
+_POSTGRES = ("postgresql", "postgres")
+
+# For libpq: how long a server that does not answer is waited for. A URL may say otherwise (`?connect_timeout=2`).
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "application_name": "tailrace",
+}
+_TIMEOUTS = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'"
+_MIGRATIONS = 0x7461696C  # the advisory lock under which tables are made; its number means nothing
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for `sqlite:///path`. Raises SettingsError for anything else.
+def make_engine(url: str, connections: int = 1) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql://…`, there with so many connections at most.
 
-    On its connections each statement stands alone, unless `begin_writing` begins a transaction of several.
+    On its connections each statement stands alone, unless a BEGIN begins a transaction of several. Raises SettingsError
+    for another URL, and where the driver is not installed.
     """
-    engine = create_engine(_location(url))
-    event.listen(engine, "connect", _on_connect)
+    location = _location(url)
+    if location.get_backend_name() == "sqlite":
+        engine = create_engine(location)
+        event.listen(engine, "connect", _on_sqlite)
+        return engine
+    try:
+        engine = create_engine(
+            location,
+            isolation_level="AUTOCOMMIT",
+            pool_size=connections,
+            max_overflow=0,
+            use_native_hstore=False,  # which would be looked for on the first connection
+            connect_args={name: value for name, value in _PATIENCE.items() if name not in location.query},
+        )
+    except ImportError as error:
+        raise SettingsError("PostgreSQL needs its driver: pip install 'tailrace[postgres]'") from error
+    event.listen(engine, "connect", _on_postgres)
     return engine
 
 
-def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that holds the write lock: one that takes it later, behind a read, cannot wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def is_postgres(url: str) -> bool:
+    """Does it name a PostgreSQL database, rather than an SQLite file? Raises SettingsError where it names neither."""
+    return _location(url).get_backend_name() == "postgresql"
+
+
+def begin_migrating(connection: Connection) -> None:
+    """Begin a transaction in which nobody else changes tables: another that wants to waits for its end."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    connection.exec_driver_sql("BEGIN")
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATIONS})")
 
 
 def shown(url: str) -> str:
-    """The URL without its password (rule 9)."""
-    return _location(url).render_as_string(hide_password=True)
+    """The URL without its password, which may also stand among its options (rule 9)."""
+    location = _location(url).set(drivername="postgresql" if is_postgres(url) else "sqlite", query={})
+    return location.render_as_string(hide_password=True)
 
 
-def reason(error: Exception) -> str:
-    """What the driver said, without the statement and its values: these are the user's own (rule 9)."""
-    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+def reason(error: BaseException | None) -> str:
+    """What the driver said, without the statement and its values: these are the user's own (rule 9).
 
-
-async def make_ready(engine: Engine, url: str) -> None:
-    """Make the tables where there are none. Raises SettingsError where they are of another version.
-
-    A process of its own makes them: what migrations take to import would stay in this one.
+    Of several lines the first: those behind it may repeat values.
     """
-    revision = await asyncio.to_thread(_revision, engine)
-    if revision is None:
-        await _migrate_beside(url)
-        revision = await asyncio.to_thread(_revision, engine)
-    if revision != REVISION:
-        raise SettingsError(
-            f"the store {shown(url)} is of version {revision or 'unknown'}, and this Tailrace needs {REVISION}:"
-            " run `tailrace migrate`"
-        )
+    said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    return said.partition("\n")[0]
 
 
 def _location(url: str) -> URL:
+    """With the driver that is used here, whichever it names."""
     try:
         location = make_url(url)
-    except ArgumentError as error:
-        raise SettingsError("the store's URL is not of the form sqlite:///path") from error
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+        raise SettingsError(_FORMS) from error
+    if location.get_backend_name() in _POSTGRES:
+        return location.set(drivername="postgresql+psycopg")
     if location.get_backend_name() != "sqlite":
-        raise SettingsError("the store's URL is not of the form sqlite:///path")
+        raise SettingsError(_FORMS)
     return location.set(drivername="sqlite")
 
 
-def _revision(engine: Engine) -> str | None:
-    """The version that the database says it is of: "" where it does not say, None where it is empty."""
-    with engine.connect() as connection:
-        names = inspect(connection).get_table_names()
-        if "alembic_version" in names:
-            return connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
-        return "" if names else None
-
-
-async def _migrate_beside(url: str) -> None:
-    pipe = asyncio.subprocess.PIPE
-    arguments = ("-m", "tailrace.store.migrations")
-    child = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=pipe, stderr=pipe)
-    _, errors = await child.communicate(url.encode() + b"\n")
-    if child.returncode:
-        raise SettingsError(errors.decode(errors="replace").strip().rpartition("\n")[2])
-
-
-def _on_connect(connection: Any, _: object) -> None:
+def _on_sqlite(connection: Any, _: object) -> None:
     """Once per connection: readers beside a writer, durable against the death of the process, references checked."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
@@ -91,3 +102,8 @@ def _on_connect(connection: Any, _: object) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.close()
+
+
+def _on_postgres(connection: Any, _: object) -> None:
+    """Once per connection: nothing waits for ever."""
+    connection.execute(_TIMEOUTS)

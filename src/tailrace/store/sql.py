@@ -1,28 +1,35 @@
 """The store in SQL, through SQLAlchemy Core. What is committed survives the death of the process."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import SettingsError
+from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.schema.response import Response, Status
-from tailrace.store import sql_runs, sql_threads
+from tailrace.store import sql_deletion, sql_projection, sql_runs, sql_threads
 from tailrace.store.base import Projection, StoredRun, Thread
 from tailrace.store.database import Database, SqliteDatabase
-from tailrace.store.engine import make_engine, make_ready, reason, shown
+from tailrace.store.engine import is_postgres, make_engine, reason, shown
 from tailrace.store.migrations import migrate
+from tailrace.store.postgres import PostgresDatabase
+from tailrace.store.version import make_ready
 
 __all__ = ["SqlStore", "migrate", "open_store"]
 
 
+ATTEMPTS = 4  # of a run that others stand in the way of, who are gone when they are looked for
+
+
 async def open_store(url: str) -> "SqlStore":
-    """The store at `sqlite:///path`; an empty database gets its tables.
+    """The store at `sqlite:///path` or `postgresql://user:password@host/database`; an empty one gets its tables.
 
     Raises SettingsError where it cannot be reached, or is of another version: then `tailrace migrate` is to be run.
     """
-    engine = make_engine(url)
+    postgres = is_postgres(url)
+    engine = await asyncio.to_thread(PostgresDatabase.engine if postgres else make_engine, url)  # it imports a driver
     try:
         await make_ready(engine, url)
     except (DBAPIError, OSError) as error:
@@ -31,7 +38,7 @@ async def open_store(url: str) -> "SqlStore":
     except SettingsError:
         engine.dispose()
         raise
-    return SqlStore(SqliteDatabase(engine))
+    return SqlStore(PostgresDatabase(engine) if postgres else SqliteDatabase(engine))
 
 
 class SqlStore:
@@ -60,24 +67,34 @@ class SqlStore:
 
     async def delete_thread(self, thread_id: str) -> list[str]:
         """See `Store.delete_thread`."""
-        return await self._db.write(sql_threads.delete_thread, thread_id)
+        return await self._db.write(sql_deletion.delete_thread, thread_id)
+
+    async def delete_run(self, run_id: str) -> None:
+        """See `Store.delete_run`."""
+        await self._db.write(sql_deletion.delete_run, run_id)
 
     async def doomed_logs(self) -> list[str]:
         """See `Store.doomed_logs`."""
-        return await self._db.read(sql_threads.read_doomed_logs)
+        return await self._db.read(sql_deletion.read_doomed_logs)
 
     async def logs_deleted(self, run_ids: Sequence[str]) -> None:
         """See `Store.logs_deleted`."""
-        await self._db.write(sql_threads.logs_deleted, run_ids)
+        await self._db.write(sql_deletion.logs_deleted, run_ids)
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
     async def create_run(self, run: StoredRun, new_thread: Thread | None) -> StoredRun:
         """See `Store.create_run`. What stands in the way is looked for only where something does."""
-        try:
-            return await self._db.write(sql_runs.insert_run, run, new_thread)
-        except sql_runs.Taken:
-            return await self._db.write(sql_runs.look_and_insert_run, run, new_thread)
+        refusal: BaseException | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._db.write(sql_runs.insert_run, run, new_thread)
+            except sql_runs.Taken as taken:
+                refusal = taken.__cause__
+            earlier = await self._db.read(sql_runs.look_what_is_taken, run, new_thread)
+            if earlier is not None:
+                return earlier
+        raise NotReady(f"the store cannot be used: {reason(refusal)}") from refusal
 
     async def get_run(self, run_id: str) -> StoredRun:
         """See `Store.get_run`."""
@@ -93,6 +110,10 @@ class SqlStore:
         """See `Store.thread_runs`."""
         return await self._db.read(sql_runs.thread_runs, thread_id)
 
+    async def chain(self, run_id: str) -> list[Response]:
+        """See `Store.chain`."""
+        return await self._db.read(sql_runs.chain, run_id)
+
     async def live_run(self, thread_id: str) -> str | None:
         """See `Store.live_run`."""
         return await self._db.read(sql_runs.live_run, thread_id)
@@ -103,11 +124,19 @@ class SqlStore:
 
     async def project(self, projections: Sequence[Projection]) -> None:
         """See `Store.project`."""
-        await self._db.write(sql_runs.project, projections)
+        await self._db.write(sql_projection.project, projections)
 
     async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
         """See `Store.archived`."""
         return await self._db.read(sql_runs.archived, run_id, after)
+
+    async def unkept(self, ended_before_ms: int, limit: int = 100) -> list[str]:
+        """See `Store.unkept`."""
+        return await self._db.read(sql_deletion.read_unkept, ended_before_ms, limit)
+
+    async def apply_retention(self, older_than_ms: int, limit: int = 500) -> int:
+        """See `Store.apply_retention`."""
+        return await self._db.write(sql_deletion.apply_retention, older_than_ms, limit)
 
     # --- the whole --------------------------------------------------------------------------------------------------
 

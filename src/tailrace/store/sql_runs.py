@@ -3,60 +3,54 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, get_args
 
-from sqlalchemy import Connection, LargeBinary, and_, bindparam, insert, select, update
+from msgspec.structs import replace
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import Conflict, NotFound
-from tailrace.schema.request import RunRequest
+from tailrace.schema.errors import Conflict, NotFound, TooLarge
 from tailrace.schema.response import ENDED, Response, Status
 from tailrace.store import archive
-from tailrace.store.base import Projection, StoredRun, Thread
+from tailrace.store.base import CHAIN_LIMIT, StoredRun, Thread
 from tailrace.store.cursors import read_cursor, write_cursor
-from tailrace.store.sql_threads import LIVE_RUN, find_thread, insert_thread, no_such_thread
+from tailrace.store.sql_snapshots import RESPONSE, RUN, read_responses, read_runs
+from tailrace.store.sql_threads import find_thread, insert_thread, no_such_thread
 from tailrace.store.tables import archives, runs, threads
 
 _GOING = sorted(set(get_args(Status)) - ENDED)
-_RUN = select(runs.c.request, runs.c.digest, runs.c.snapshot)
+_ID = runs.c.run_id == bindparam("id")
+_KEPT: ColumnElement[bool] = runs.c.kept  # in a column of its own: no request is read to know
 
 _INSERT = insert(runs).inline()
-_GET = _RUN.where(runs.c.run_id == bindparam("id"))
-_ALL_LIVE = _RUN.where(runs.c.status.in_(_GOING)).order_by(runs.c.ordinal)
-_LIST = select(runs.c.ordinal, runs.c.snapshot).order_by(runs.c.ordinal.desc())
+_GET = select(*RUN, exists().where(archives.c.run_id == runs.c.run_id).label("archived")).where(_ID)
+_ALL_LIVE = select(*RUN).where(runs.c.status.in_(_GOING)).order_by(runs.c.ordinal)
+_LIVE_RUN = select(runs.c.run_id).where(
+    runs.c.thread_id == bindparam("id"),
+    text("runs.live AND runs.previous_run_id IS NULL"),  # as the index says it, so that SQLite finds that index
+)
+_LIST = select(runs.c.ordinal, *RESPONSE).where(_KEPT).order_by(runs.c.ordinal.desc())
 _OF_THREAD = (  # a thread without runs is one row without a snapshot, no thread is no row
-    select(runs.c.snapshot)
-    .select_from(threads.outerjoin(runs))
+    select(*RESPONSE)
+    .select_from(threads.outerjoin(runs, and_(runs.c.thread_id == threads.c.thread_id, _KEPT)))
     .where(threads.c.thread_id == bindparam("id"))
     .order_by(runs.c.ordinal)
 )
 _ARCHIVED = select(archives.c.data).where(archives.c.run_id == bindparam("id"))
 _ANY = select(runs.c.ordinal).limit(1)
 
-# What a projection changes; each part looks for itself whether the run is older than what is brought.
-_OLDER = and_(runs.c.run_id == bindparam("id"), runs.c.last_seq < bindparam("seq"))
-_ARCHIVE = insert(archives).from_select(
-    ["run_id", "data"], select(runs.c.run_id, bindparam("archive", type_=LargeBinary)).where(_OLDER)
+_LINK = (runs.c.run_id, runs.c.previous_run_id)
+_last = select(*_LINK, literal(1).label("place")).where(_ID).cte("links", recursive=True)
+_links = _last.union_all(
+    select(*_LINK, _last.c.place + 1)
+    .join(_last, runs.c.run_id == _last.c.previous_run_id)
+    .where(_last.c.place <= CHAIN_LIMIT)
 )
-_TOUCH = (
-    update(threads)
-    .where(threads.c.thread_id == select(runs.c.thread_id).where(_OLDER).scalar_subquery())
-    .where(threads.c.updated_at < bindparam("at"))
-    .values(updated_at=bindparam("at"))
-)
-_PROJECT = (
-    update(runs)
-    .where(_OLDER)
-    .values(
-        status=bindparam("new_status"),
-        live=bindparam("new_live"),
-        snapshot=bindparam("new_snapshot"),
-        last_seq=bindparam("seq"),
-    )
-)
+_CHAIN = select(_links.c.run_id, _links.c.previous_run_id).order_by(_links.c.place)
+_SOME = select(*RESPONSE).where(runs.c.run_id.in_(bindparam("ids", expanding=True)))
 
 
 class Taken(Exception):
@@ -66,14 +60,16 @@ class Taken(Exception):
 def insert_run(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun:
     """`Store.create_run` where nothing stands in its way, which the database's constraints tell. Raises Taken."""
     try:
-        _insert(db, run, new_thread)
-    except IntegrityError:
-        raise Taken from None
+        if new_thread is not None:
+            insert_thread(db, new_thread)
+        db.execute(_INSERT, _to_row(run))
+    except IntegrityError as error:
+        raise Taken from error
     return run
 
 
-def look_and_insert_run(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun:
-    """`Store.create_run` that first looks what stands in its way, and tells."""
+def look_what_is_taken(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun | None:
+    """What stands in the way of `Store.create_run`: the earlier run, or an error; None where nothing does any more."""
     request = run.request
     earlier = _find_run(db, request.run_id)
     if earlier is not None:
@@ -85,18 +81,17 @@ def look_and_insert_run(db: Connection, run: StoredRun, new_thread: Thread | Non
         raise no_such_thread(request.thread_id)
     if thread is not None and new_thread is not None:
         raise Conflict(f"thread {request.thread_id!r} exists already")
-    live = live_run(db, request.thread_id)
+    live = live_run(db, request.thread_id) if request.previous_run_id is None else None
     if live is not None:
         raise Conflict(f"thread {request.thread_id!r} has a live run", run_id=live)
-    _insert(db, run, new_thread)
-    return run
+    return None
 
 
 def get_run(db: Connection, run_id: str) -> StoredRun:
     """See `Store.get_run`."""
     run = _find_run(db, run_id)
     if run is None:
-        raise NotFound(f"there is no run {run_id!r}")
+        raise _no_such_run(run_id)
     return run
 
 
@@ -112,39 +107,40 @@ def list_runs(
     if cursor is not None:
         query = query.where(runs.c.ordinal < read_cursor(cursor, int))
     rows = db.execute(query).all()
-    found = [codec.decode(row.snapshot, Response) for row in rows[:limit]]
+    found = read_responses(db, rows[:limit])
     return found, write_cursor(rows[limit - 1].ordinal) if len(rows) > limit else None
 
 
 def thread_runs(db: Connection, thread_id: str) -> list[Response]:
     """See `Store.thread_runs`."""
-    snapshots = db.scalars(_OF_THREAD, {"id": thread_id}).all()
-    if not snapshots:
+    rows = db.execute(_OF_THREAD, {"id": thread_id}).all()
+    if not rows:
         raise no_such_thread(thread_id)
-    return [codec.decode(snapshot, Response) for snapshot in snapshots if snapshot is not None]
+    return read_responses(db, [row for row in rows if row.snapshot is not None])
+
+
+def chain(db: Connection, run_id: str) -> list[Response]:
+    """See `Store.chain`. Snapshots are read only where all of them are there."""
+    links = db.execute(_CHAIN, {"id": run_id}).all()
+    if len(links) > CHAIN_LIMIT:
+        raise TooLarge(f"more than {CHAIN_LIMIT} runs led to run {run_id!r}")
+    missing = links[-1].previous_run_id if links else run_id
+    if missing is not None:
+        raise _no_such_run(missing)
+    ids = [link.run_id for link in reversed(links)]
+    found = {response.id: response for response in read_responses(db, db.execute(_SOME, {"ids": ids}).all())}
+    return [found[run_id] for run_id in ids]
 
 
 def live_run(db: Connection, thread_id: str) -> str | None:
     """See `Store.live_run`."""
-    run_id: str | None = db.scalar(LIVE_RUN, {"id": thread_id})
+    run_id: str | None = db.scalar(_LIVE_RUN, {"id": thread_id})
     return run_id
 
 
 def live_runs(db: Connection) -> list[StoredRun]:
     """See `Store.live_runs`."""
-    return [_to_run(row) for row in db.execute(_ALL_LIVE)]
-
-
-def project(db: Connection, projections: Sequence[Projection]) -> None:
-    """See `Store.project`."""
-    changes = (
-        (_ARCHIVE, [_to_archive(each) for each in projections if each.archive]),
-        (_TOUCH, [_to_touch(each.response) for each in projections if each.response.status in ENDED]),
-        (_PROJECT, [_to_snapshot(each.response) for each in projections]),
-    )
-    for statement, values in changes:
-        if values:
-            db.execute(statement, values)
+    return read_runs(db, db.execute(_ALL_LIVE).all())
 
 
 def archived(db: Connection, run_id: str, after: int) -> Iterator[Batch] | None:
@@ -158,29 +154,24 @@ def ping(db: Connection) -> None:
     db.scalar(_ANY)
 
 
-def _insert(db: Connection, run: StoredRun, new_thread: Thread | None) -> None:
-    if new_thread is not None:
-        insert_thread(db, new_thread)
-    db.execute(_INSERT, _to_row(run))
-
-
 def _find_run(db: Connection, run_id: str) -> StoredRun | None:
     row = db.execute(_GET, {"id": run_id}).one_or_none()
-    return _to_run(row) if row is not None else None
+    if row is None:
+        return None
+    (run,) = read_runs(db, [row])
+    return replace(run, expired=run.response.status in ENDED and not row.archived)
 
 
-def _to_run(row: Any) -> StoredRun:
-    return StoredRun(
-        request=codec.decode(row.request, RunRequest),
-        digest=row.digest,
-        response=codec.decode(row.snapshot, Response),
-    )
+def _no_such_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id!r}")
 
 
 def _to_row(run: StoredRun) -> dict[str, Any]:
     return {
         "run_id": run.request.run_id,
         "thread_id": run.request.thread_id,
+        "previous_run_id": run.request.previous_run_id,
+        "kept": run.request.store,
         "status": run.response.status,
         "live": run.response.status not in ENDED,
         "digest": run.digest,
@@ -188,22 +179,3 @@ def _to_row(run: StoredRun) -> dict[str, Any]:
         "request": codec.encode(run.request),
         "snapshot": codec.encode(run.response),
     }
-
-
-def _to_snapshot(response: Response) -> dict[str, Any]:
-    return {
-        "id": response.id,
-        "seq": response.last_seq,
-        "new_status": response.status,
-        "new_live": response.status not in ENDED,
-        "new_snapshot": codec.encode(response),
-    }
-
-
-def _to_touch(response: Response) -> dict[str, Any]:
-    return {"id": response.id, "seq": response.last_seq, "at": response.updated_at}
-
-
-def _to_archive(projection: Projection) -> dict[str, Any]:
-    response = projection.response
-    return {"id": response.id, "seq": response.last_seq, "archive": archive.pack(projection.archive or ())}

@@ -3,23 +3,17 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import asdict
-from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, literal, select, text, tuple_, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from tailrace.schema import codec
 from tailrace.schema.errors import Conflict, NotFound
 from tailrace.store.base import Thread
 from tailrace.store.cursors import read_cursor, write_cursor
-from tailrace.store.tables import archives, doomed_logs, runs, thread_tags, threads
-
-LIVE_RUN = select(runs.c.run_id).where(
-    runs.c.thread_id == bindparam("id"),
-    text("runs.live"),  # as the index says it, so that SQLite finds that index
-)
+from tailrace.store.tables import thread_tags, threads
 
 _BLOBS = ("tags", "metadata")
 _INSERT = insert(threads).inline()
@@ -27,17 +21,7 @@ _INSERT_TAGS = insert(thread_tags).inline()
 _GET = select(threads).where(threads.c.thread_id == bindparam("id"))
 _LIST = select(threads).order_by(threads.c.updated_at.desc(), threads.c.thread_id.desc())
 _UPDATE = update(threads).where(threads.c.thread_id == bindparam("id"))
-_RUNS = select(runs.c.run_id).where(runs.c.thread_id == bindparam("id")).order_by(runs.c.ordinal)
 _DELETE_TAGS = delete(thread_tags).where(thread_tags.c.thread_id == bindparam("id"))
-_DELETE = (
-    insert(doomed_logs).inline().from_select(["run_id"], _RUNS),
-    delete(archives).where(archives.c.run_id.in_(_RUNS.order_by(None))),
-    delete(runs).where(runs.c.thread_id == bindparam("id")),
-    _DELETE_TAGS,
-    delete(threads).where(threads.c.thread_id == bindparam("id")),
-)
-_DOOMED = select(doomed_logs.c.run_id)
-_GONE = delete(doomed_logs).where(doomed_logs.c.run_id == bindparam("id"))
 
 
 def create_thread(db: Connection, thread: Thread) -> None:
@@ -80,9 +64,8 @@ def list_threads(db: Connection, tag: str | None, limit: int, cursor: str | None
         query = query.where(threads.c.thread_id.in_(select(thread_tags.c.thread_id).where(thread_tags.c.tag == tag)))
     if cursor is not None:
         at, thread_id = read_cursor(cursor, tuple[int, str])
-        query = query.where(
-            tuple_(threads.c.updated_at, threads.c.thread_id) < tuple_(literal(at, BigInteger), thread_id)
-        )
+        place = tuple_(literal(at, BigInteger), literal(thread_id, threads.c.thread_id.type))
+        query = query.where(tuple_(threads.c.updated_at, threads.c.thread_id) < place)
     rows = db.execute(query).all()
     found = [_to_thread(row) for row in rows[:limit]]
     return found, write_cursor((found[-1].updated_at, found[-1].thread_id)) if len(rows) > limit else None
@@ -96,29 +79,6 @@ def update_thread(db: Connection, thread_id: str, changes: dict[str, Any], updat
         db.execute(_DELETE_TAGS, {"id": thread_id})
         _insert_tags(db, thread)
     return thread
-
-
-def delete_thread(db: Connection, thread_id: str) -> list[str]:
-    """See `Store.delete_thread`."""
-    get_thread(db, thread_id)
-    live = db.scalar(LIVE_RUN, {"id": thread_id})
-    if live is not None:
-        raise Conflict(f"thread {thread_id!r} has a live run", run_id=live)
-    run_ids = list(db.scalars(_RUNS, {"id": thread_id}))
-    for statement in _DELETE:
-        db.execute(statement, {"id": thread_id})
-    return run_ids
-
-
-def read_doomed_logs(db: Connection) -> list[str]:
-    """See `Store.doomed_logs`."""
-    return list(db.scalars(_DOOMED))
-
-
-def logs_deleted(db: Connection, run_ids: Sequence[str]) -> None:
-    """See `Store.logs_deleted`."""
-    if run_ids:
-        db.execute(_GONE, [{"id": run_id} for run_id in run_ids])
 
 
 def _insert_tags(db: Connection, thread: Thread) -> None:

@@ -1,24 +1,50 @@
 """The store's tables. What leads to them from an earlier version stands in migrations/versions.
 
 JSON is kept as bytes, as `codec` writes it. `runs.ordinal` counts runs in the order they were made. `runs.live` is true
-until the run has ended; the partial unique index on it is what keeps a thread to one live run, whoever races.
+until the run has ended; the partial unique index on it is what keeps a thread to one live run (those aside that go on
+from a run they name), whoever races. `runs.large` says which of the snapshot's items stand in `large_items`
+(`store.large`). `runs.kept` is false for runs that are forgotten when they have ended.
 """
+
+import re
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
-    Text,
+    TypeDecorator,
     text,
 )
+from sqlalchemy import Text as AnyText
 
-REVISION = "0001"  # the newest in migrations/versions: what these tables are
+REVISION = "0002"  # the newest in migrations/versions: what these tables are
+
+
+class _WithNul(TypeDecorator[str]):
+    r"""Text for PostgreSQL, whose text takes any character but U+0000: that one is written `\0`, and `\` as `\\`."""
+
+    impl = AnyText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """As it is written."""
+        return None if value is None else value.replace("\\", "\\\\").replace("\0", "\\0")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """As it was."""
+        if value is None or "\\" not in value:
+            return value
+        return re.sub(r"\\(.)", lambda escaped: "\0" if escaped[1] == "0" else "\\", value)
+
+
+Text = AnyText().with_variant(_WithNul(), "postgresql")
 
 metadata = MetaData()
 
@@ -46,6 +72,9 @@ thread_tags = Table(
     Index("thread_tags_by_thread", "thread_id"),
 )
 
+UNKEPT = "NOT kept"
+EXCLUSIVE = "live AND previous_run_id IS NULL"
+
 runs = Table(
     "runs",
     metadata,
@@ -58,9 +87,21 @@ runs = Table(
     Column("last_seq", BigInteger, nullable=False),
     Column("request", LargeBinary, nullable=False),
     Column("snapshot", LargeBinary, nullable=False),
+    Column("previous_run_id", Text),
+    Column("kept", Boolean, nullable=False, server_default=text("true")),
+    Column("large", LargeBinary),
     Index("runs_by_thread", "thread_id", "ordinal"),
     Index("runs_by_status", "status", "ordinal"),
-    Index("one_live_run", "thread_id", unique=True, sqlite_where=text("live"), postgresql_where=text("live")),
+    Index("runs_not_kept", "run_id", sqlite_where=text(UNKEPT), postgresql_where=text(UNKEPT)),
+    Index("one_live_run", "thread_id", unique=True, sqlite_where=text(EXCLUSIVE), postgresql_where=text(EXCLUSIVE)),
+)
+
+large_items = Table(
+    "large_items",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
 )
 
 archives = Table(
@@ -68,6 +109,8 @@ archives = Table(
     metadata,
     Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("ended_at", BigInteger),
+    Index("archives_by_end", "ended_at"),
 )
 
 doomed_logs = Table("doomed_logs", metadata, Column("run_id", Text, primary_key=True))

@@ -385,7 +385,6 @@ class LogConformance:
         await log.delete(["r"])
         assert await log.head("r") is None
         assert await log.read("r") == []
-        assert await log.heads() == []
         await refused(log.append("r", epoch, deltas(1), TRACE), NotFound)
         await refused(soon(collect(log, "r")), NotFound)
         batch = await log.append("r", await log.acquire("r"), deltas(1), TRACE)
@@ -426,19 +425,35 @@ class LogConformance:
         await log.append("r", epoch, deltas(1), TRACE)
         assert await soon(log.changed()) == {"r"}
 
-    async def test_c43_unsealed_lists_what_has_not_ended(self, log: Log) -> None:
-        """And `heads` all."""
-        for number in range(6):
-            epoch = await log.acquire(f"r{number}")
-            await log.append(f"r{number}", epoch, deltas(number) or [delta("0")], TRACE)
-            if number % 2:
-                await log.append(f"r{number}", epoch, [done("x")], TRACE)
-        unsealed = await log.unsealed()
-        assert {head.run_id: head.last_seq for head in unsealed} == {"r0": 1, "r2": 2, "r4": 4}
-        assert not any(head.sealed for head in unsealed)
-        heads = {head.run_id: head for head in await log.heads()}
-        assert len(heads) == 6
-        assert heads["r5"] == Head("r5", 1, 6, True)
+    async def test_superseded_names_the_runs_that_were_acquired_anew(self, log: Log) -> None:
+        """Once each, waiting while there is none; the first acquisition of a run supersedes nobody."""
+        waiting = asyncio.ensure_future(log.superseded())
+        for run_id in ("a", "b", "c"):
+            await log.acquire(run_id)
+        await _turns()
+        assert not waiting.done()
+        await log.acquire("b")
+        assert await soon(waiting) == {"b"}
+        await log.acquire("a")
+        await log.acquire("a")
+        assert await soon(log.superseded()) == {"a"}
+
+    async def test_c44_expire_forgets_sealed_runs_only(self, log: Log) -> None:
+        """And no sooner than it is told to."""
+        for run_id in ("live", "ended", "kept"):
+            await log.append(run_id, await log.acquire(run_id), deltas(2), TRACE)
+        for run_id in ("ended", "kept"):
+            await log.append(run_id, 1, [done(run_id)], TRACE)
+        await log.expire(["live", "ended", "unknown"], 0.02)
+        await log.expire(["kept"], 3600)
+
+        async with asyncio.timeout(DEADLINE):
+            while await log.head("ended") is not None:  # noqa: ASYNC110  # nothing tells when a log has gone
+                await asyncio.sleep(0.01)
+        assert await log.read("ended") == []
+        assert seqs(await read_all(log, "kept")) == [1, 2, 3]
+        assert seqs(await read_all(log, "live")) == [1, 2]
+        await log.append("live", 1, [done("live")], TRACE)
 
     async def test_text_comes_back_to_the_letter(self, log: Log) -> None:
         """Line ends, NUL, quotes, and everything beyond ASCII."""
@@ -469,6 +484,6 @@ class LogConformance:
         await _turns()
         await log.close()
         assert (await refused(waiting, TailraceError)).__class__.__name__ == "NotReady"
-        for call in (log.append("r", epoch, deltas(1), TRACE), log.acquire("r"), log.ping(), log.heads()):
+        for call in (log.append("r", epoch, deltas(1), TRACE), log.acquire("r"), log.ping(), log.head("r")):
             assert (await refused(call, TailraceError)).__class__.__name__ == "NotReady"
         await log.close()

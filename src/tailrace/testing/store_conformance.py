@@ -5,97 +5,28 @@ asyncio mark on the subclass.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+import random
 
-from tailrace.schema import codec
-from tailrace.schema.batch import Batch
-from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady, TailraceError
-from tailrace.schema.events import ItemDelta, Payload, ResponseDone, TraceContext
-from tailrace.schema.items import MessageItem
-from tailrace.schema.request import Generation, RunRequest
-from tailrace.schema.response import ENDED, Response, Status
-from tailrace.store.base import Projection, Store, StoredRun, Thread
+from msgspec.structs import replace
 
-NOW = 1_700_000_000_000
-
-
-def a_thread(thread_id: str, at: int = 0, **fields: Any) -> Thread:
-    """A thread made and last touched `at` milliseconds after NOW."""
-    return Thread(thread_id=thread_id, created_at=NOW + at, updated_at=NOW + at, **fields)
-
-
-def a_response(run_id: str, thread_id: str, status: Status = "queued", seq: int = 0, text: str = "") -> Response:
-    """A run's answer as folded up to `seq`, which also stands for its time."""
-    return Response(
-        id=run_id,
-        turn_id=f"turn of {run_id}",
-        thread_id=thread_id,
-        model_id="m",
-        provider_id="p",
-        created_at=NOW,
-        updated_at=NOW + seq,
-        completed_at=NOW + seq if status in ENDED else None,
-        status=status,
-        output_items=[MessageItem(id="item_1", content=text)] if text else [],
-        steps=[],
-        finish_reason="stop" if status in ENDED else None,
-        last_seq=seq,
-    )
-
-
-def a_run(run_id: str, thread_id: str = "t", digest: str = "d") -> StoredRun:
-    """A queued run."""
-    request = RunRequest(
-        run_id=run_id,
-        turn_id=f"turn of {run_id}",
-        thread_id=thread_id,
-        provider_id="p",
-        model_id="m",
-        input=[MessageItem(id="in_1", content="läuft 🙂", origin="user")],
-        generation=Generation(instructions="be brief"),
-        metadata={"a": [1, None, "x"]},
-    )
-    return StoredRun(request=request, digest=digest, response=a_response(run_id, thread_id))
-
-
-def a_log(run_id: str, count: int = 3) -> list[Batch]:
-    """A run's whole log of `count` events and the end, in batches of one and of two."""
-    trace = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    batches = [
-        Batch(run_id, seq, NOW + seq, trace, payloads=[ItemDelta(item_id="i", delta_content=f"žluť\n{seq}")])
-        for seq in range(1, count + 1)
-    ]
-    end = ResponseDone(response_id=run_id, status="complete", finish_reason="stop")
-    last: list[Payload] = [ItemDelta(item_id="i", delta_content="last"), end]
-    return [*batches, Batch(run_id, count + 1, NOW + count + 1, TraceContext("00-1-1-00", "v=1"), payloads=last)]
-
-
-def whole(batches: list[Batch] | None) -> list[bytes]:
-    """Each event as a reader sees it, to compare to the byte."""
-    return [codec.encode(event) for batch in batches or () for event in batch.events()]
-
-
-async def refused(awaitable: Awaitable[Any], error: type[TailraceError]) -> Any:
-    """The error of the kind that it must raise."""
-    try:
-        await awaitable
-    except error as caught:
-        return caught
-    raise AssertionError(f"{error.__name__} was not raised")
-
-
-async def end(store: Store, run_id: str, thread_id: str = "t", seq: int = 9, status: Status = "complete") -> None:
-    """Project the run's end."""
-    await store.project([Projection(response=a_response(run_id, thread_id, status, seq))])
-
-
-async def fill(store: Store, *run_ids: str, thread_id: str = "t") -> None:
-    """A thread with these runs, made one after the other and all ended."""
-    await store.create_thread(a_thread(thread_id))
-    for run_id in run_ids:
-        await store.create_run(a_run(run_id, thread_id), None)
-        await end(store, run_id, thread_id)
+from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady, TooLarge
+from tailrace.schema.items import MessageItem, OutputItem, ProviderItem
+from tailrace.schema.response import Status
+from tailrace.store.base import Projection, Store, StoredRun
+from tailrace.testing.stored import (
+    NOW,
+    a_log,
+    a_response,
+    a_run,
+    a_thread,
+    an_output,
+    archive,
+    end,
+    fill,
+    make_chain,
+    refused,
+    whole,
+)
 
 
 class StoreConformance:
@@ -359,12 +290,223 @@ class StoreConformance:
         await end(store, "r2", seq=9)
         assert (await store.get_thread("t")).updated_at == NOW + 100
 
-    async def test_c46_a_big_answer_is_stored_whole(self, store: Store) -> None:
-        """Several megabytes in one item."""
+    async def test_c40_projectors_that_race_go_forwards_only(self, store: Store) -> None:
+        """Several write the same runs at the same time, older and newer states in any order: the newest stays."""
+        shuffled = random.Random(1)
+        run_ids = [f"r{number}" for number in range(8)]
+        for run_id in run_ids:
+            await store.create_run(a_run(run_id, f"t of {run_id}"), a_thread(f"t of {run_id}"))
+
+        def everything(seq: int) -> list[Projection]:
+            responses = [a_response(run_id, f"t of {run_id}", "in_progress", seq, f"{seq}") for run_id in run_ids]
+            last = [
+                Projection(response=replace(response, status="complete"), archive=a_log(response.id, seq - 2))
+                for response in responses
+            ]
+            made = last if seq == 30 else [Projection(response=response) for response in responses]
+            return shuffled.sample(made, len(made))
+
+        seqs = [*range(1, 31), 30, 30, 30]
+        await asyncio.gather(*(store.project(everything(seq)) for seq in shuffled.sample(seqs, len(seqs))))
+        for run_id in run_ids:
+            run = await store.get_run(run_id)
+            assert (run.response.last_seq, run.response.status) == (30, "complete")
+            assert run.response.output_items == [MessageItem(id="item_1", content="30")]
+            assert len(whole(list(await store.archived(run_id) or ()))) == 30
+
+    async def test_of_two_states_of_a_run_in_one_projection_the_newer_stays(self, store: Store) -> None:
+        """In whatever order they stand."""
         await store.create_run(a_run("r"), a_thread("t"))
-        big = a_response("r", "t", "in_progress", 2, "x" * 5_000_000)
+        for first, second in ((2, 3), (5, 4)):
+            states = [Projection(response=a_response("r", "t", "in_progress", seq)) for seq in (first, second)]
+            await store.project(states)
+            assert (await store.get_run("r")).response.last_seq == max(first, second)
+
+    async def test_any_character_comes_back(self, store: Store) -> None:
+        """U+0000 too, wherever text may stand, beside what might be taken for it."""
+        odd = "a\0b\\0c\\\0\\\\0 \u2028\ufffe🙂"
+        thread = a_thread(odd, title=odd, summary=odd, tags=[odd], metadata={odd: odd}, model_id=odd)
+        await store.create_thread(thread)
+        run = a_run(odd, odd, asked={odd: odd})
+        await store.create_run(run, None)
+        await refused(store.create_run(a_run("r2", odd), None), Conflict)
+        said = replace(a_response(odd, odd, "complete", 5, odd), output_items=[MessageItem(id=odd, content=odd)])
+        assert await store.get_thread(odd) == thread
+        assert await store.live_run(odd) == odd
+        await store.project([Projection(response=said, archive=a_log(odd))])
+        assert await store.get_run(odd) == replace(run, response=said)
+        assert whole(list(await store.archived(odd) or ())) == whole(a_log(odd))
+        await store.create_thread(a_thread("later", at=9, tags=[odd]))
+        first, cursor = await store.list_threads(tag=odd, limit=1, cursor=None)
+        second, cursor = await store.list_threads(tag=odd, limit=1, cursor=cursor)
+        assert [thread.thread_id for thread in (*first, *second)] == ["later", odd]
+        assert cursor is None
+        await refused(store.get_thread("\0"), NotFound)
+        assert await store.delete_thread(odd) == [odd]
+        assert await store.doomed_logs() == [odd]
+
+    # --- large items ------------------------------------------------------------------------------------------------
+
+    async def test_c46_a_big_answer_is_stored_whole(self, store: Store) -> None:
+        """A tool that put out five megabytes: the run is readable in every list that it is in."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        big = replace(
+            a_response("r", "t", "in_progress", 2),
+            output_items=[an_output(1, 10), an_output(2, 5_000_000), MessageItem(id="m", content="done")],
+        )
         await store.project([Projection(response=big)])
         assert (await store.get_run("r")).response == big
+        assert await store.thread_runs("t") == [big]
+        assert await store.chain("r") == [big]
+        assert [run.response for run in await store.live_runs()] == [big]
+        ended = replace(big, status="complete", last_seq=9)
+        await store.project([Projection(response=ended)])
+        assert await store.list_runs(thread_id="t", status=None, limit=1, cursor=None) == ([ended], None)
+
+    async def test_c46_large_items_come_and_go(self, store: Store) -> None:
+        """One that grows, one that is there twice, one that becomes small; each snapshot is read as it was written."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        await store.create_run(a_run("small", "u"), a_thread("u"))
+        states: list[list[OutputItem]] = [
+            [an_output(1, 2_000_000)],
+            [an_output(1, 2_000_000), an_output(1, 2_000_000), an_output(2, 1_500_000)],
+            [an_output(2, 1_500_000), an_output(1, 2_600_000), MessageItem(id="m", content="x")],
+            [MessageItem(id="m", content="x")],
+            [an_output(3, 3_000_000)],
+        ]
+        for seq, items in enumerate(states, 1):
+            now = replace(a_response("r", "t", "in_progress", seq), output_items=items)
+            small = a_response("small", "u", "in_progress", seq, f"{seq}")
+            await store.project([Projection(response=now), Projection(response=small)])
+            assert (await store.get_run("r")).response == now
+            assert (await store.list_runs(thread_id=None, status=None, limit=9, cursor=None))[0] == [small, now]
+
+    async def test_what_looks_like_a_marker_is_an_item_like_any_other(self, store: Store) -> None:
+        """Whoever sends one gets it back, beside a large item too."""
+        await store.create_run(a_run("r"), a_thread("t"))
+        marker = ProviderItem(id="p", provider_type="tailrace.large_item", data={"sha256": "0"})
+        states: list[list[OutputItem]] = [[marker], [marker, an_output(1, 2_000_000)]]
+        for seq, items in enumerate(states, 1):
+            now = replace(a_response("r", "t", "in_progress", seq), output_items=items)
+            await store.project([Projection(response=now)])
+            assert (await store.get_run("r")).response == now
+
+    # --- runs that go on from others --------------------------------------------------------------------------------
+
+    async def test_a_chain_is_all_that_led_to_a_run(self, store: Store) -> None:
+        """Oldest first, across threads; runs that went on from the same ones are not in it."""
+        await store.create_thread(a_thread("t"))
+        await make_chain(store, "a", "b", "c", "d")
+        await store.create_run(a_run("c2", "u", previous_run_id="b"), a_thread("u"))
+        await store.create_run(a_run("d2", "u", previous_run_id="c2"), None)
+
+        async def led(run_id: str) -> list[str]:
+            return [response.id for response in await store.chain(run_id)]
+
+        assert await led("a") == ["a"]
+        assert await led("d") == ["a", "b", "c", "d"]
+        assert await led("d2") == ["a", "b", "c2", "d2"]
+
+    async def test_a_chain_with_a_missing_link_is_not_found(self, store: Store) -> None:
+        """Whatever link is not there: half of it would be another conversation."""
+        await store.create_thread(a_thread("t"))
+        await make_chain(store, "a", "b", "c")
+        for run_id in ("a", "b", "c"):
+            await end(store, run_id)
+        await refused(store.chain("x"), NotFound)
+        await store.delete_run("a")
+        assert "'a'" in (await refused(store.chain("c"), NotFound)).message
+
+    async def test_a_long_chain_is_read_whole(self, store: Store) -> None:
+        """Hundreds of turns."""
+        await store.create_thread(a_thread("t"))
+        run_ids = [f"r{number}" for number in range(300)]
+        await make_chain(store, *run_ids)
+        assert [response.id for response in await store.chain("r299")] == run_ids
+
+    async def test_runs_that_go_in_a_circle_are_refused(self, store: Store) -> None:
+        """It cannot be made by those who look at the chain first; who makes it all the same gets an error."""
+        await store.create_run(a_run("r", previous_run_id="r"), a_thread("t"))
+        await refused(store.chain("r"), TooLarge)
+
+    async def test_runs_that_go_on_from_a_run_do_not_hold_the_thread(self, store: Store) -> None:
+        """Any number of them is live beside each other and beside the one that does; the thread outlives them all."""
+        await fill(store, "first")
+        made = [a_run(f"b{number}", previous_run_id="first") for number in range(5)]
+        assert await asyncio.gather(*(store.create_run(run, None) for run in made)) == made
+        assert await store.live_run("t") is None
+        await store.create_run(a_run("holder"), None)
+        await store.create_run(a_run("b5", previous_run_id="first"), None)
+        assert await store.live_run("t") == "holder"
+        assert (await refused(store.create_run(a_run("second"), None), Conflict)).details == {"run_id": "holder"}
+        assert len(await store.live_runs()) == 7
+        await end(store, "holder")
+        live = {f"b{number}" for number in range(6)}
+        while live:
+            busy = (await refused(store.delete_thread("t"), Conflict)).details["run_id"]
+            live.remove(busy)
+            await end(store, busy)
+        assert len(await store.delete_thread("t")) == 8
+
+    async def test_a_run_that_goes_on_from_another_needs_its_thread_and_its_id(self, store: Store) -> None:
+        """As any run does."""
+        await refused(store.create_run(a_run("r", "x", previous_run_id="p"), None), NotFound)
+        run = a_run("r", previous_run_id="p")
+        assert await store.create_run(run, a_thread("t")) == run
+        assert await store.create_run(run, None) == run
+        await refused(store.create_run(a_run("r", digest="other", previous_run_id="p"), None), Conflict)
+        await refused(store.create_run(a_run("r2", previous_run_id="p"), a_thread("t")), Conflict)
+
+    # --- what is not kept -------------------------------------------------------------------------------------------
+
+    async def test_a_run_that_is_not_to_be_kept_is_in_no_list(self, store: Store) -> None:
+        """It can be had by its id, and it is looked after while it lives."""
+        await fill(store, "kept")
+        await store.create_run(a_run("r", store=False), None)
+        assert [run.id for run in await store.thread_runs("t")] == ["kept"]
+        assert [run.id for run in (await store.list_runs(thread_id="t", status=None, limit=9, cursor=None))[0]] == [
+            "kept"
+        ]
+        assert [run.request.run_id for run in await store.live_runs()] == ["r"]
+        assert await store.live_run("t") == "r"
+        assert (await store.get_run("r")).request.store is False
+        assert [run.id for run in await store.chain("r")] == ["r"]
+        await store.create_run(a_run("only", "u", store=False), a_thread("u"))
+        assert await store.thread_runs("u") == []
+
+    async def test_events_are_kept_as_long_as_retention_says(self, store: Store) -> None:
+        """Archives of runs that ended before go, the oldest first, in portions; what came of the runs stays."""
+        for number in range(5):
+            thread_id = f"t{number}"
+            await store.create_run(a_run(f"r{number}", thread_id), a_thread(thread_id))
+            await archive(store, f"r{number}", thread_id, seq=10 * number + 5)
+
+        async def kept() -> list[bool]:
+            archives = [await store.archived(f"r{number}") is not None for number in range(5)]
+            assert [(await store.get_run(f"r{number}")).expired for number in range(5)] == [not is_ for is_ in archives]
+            return archives
+
+        assert await store.apply_retention(NOW) == 0
+        assert await kept() == [True] * 5
+        assert [await store.apply_retention(NOW + 26, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert await kept() == [False, False, False, True, True]
+        assert (await store.get_run("r0")).response == a_response("r0", "t0", "complete", 5)
+        await archive(store, "r0", "t0", seq=5)
+        assert await kept() == [False, False, False, True, True]
+        assert await store.delete_thread("t0") == ["r0"]
+
+    async def test_runs_that_are_not_to_be_kept_are_found_when_they_have_ended(self, store: Store) -> None:
+        """Not while they live, not those that are to be kept; the oldest first."""
+        for number, kept in enumerate([False, True, False, False]):
+            run = a_run(f"r{number}", f"t{number}")
+            await store.create_run(replace(run, request=replace(run.request, store=kept)), a_thread(f"t{number}"))
+        for number in (2, 1, 0):
+            await archive(store, f"r{number}", f"t{number}", seq=10 * number + 5)
+        assert await store.unkept(NOW + 1000) == ["r0", "r2"]
+        assert await store.unkept(NOW + 1000, limit=1) == ["r0"]
+        assert await store.unkept(NOW + 10) == ["r0"]
+        await store.delete_run("r0")
+        assert await store.unkept(NOW + 1000) == ["r2"]
 
     # --- deletion ---------------------------------------------------------------------------------------------------
 
@@ -389,6 +531,24 @@ class StoreConformance:
         await store.logs_deleted([])
         assert await store.doomed_logs() == []
         assert (await store.get_run("other")).response.status == "complete"
+
+    async def test_a_deleted_run_is_gone_with_all_that_is_its(self, store: Store) -> None:
+        """Its thread and the other runs stay; a live one is not deleted; its log is doomed."""
+        await fill(store, "other")
+        await store.create_run(a_run("r"), None)
+        assert (await refused(store.delete_run("r"), Conflict)).details["run_id"] == "r"
+        large = replace(a_response("r", "t", "complete", 5), output_items=[an_output(1, 2_000_000)])
+        await store.project([Projection(response=large, archive=a_log("r"))])
+        await store.delete_run("r")
+        await refused(store.get_run("r"), NotFound)
+        await refused(store.delete_run("r"), NotFound)
+        assert await store.archived("r") is None
+        assert [run.id for run in await store.thread_runs("t")] == ["other"]
+        assert await store.doomed_logs() == ["r"]
+        await store.create_run(a_run("r", digest="another"), None)
+        await end(store, "r")
+        assert await store.delete_thread("t") == ["other", "r"]
+        assert sorted(await store.doomed_logs()) == ["other", "r"]
 
     async def test_a_thread_with_a_live_run_stays(self, store: Store) -> None:
         """The refusal says which run."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from tailrace.schema.errors import SettingsError
-from tailrace.store.engine import begin_writing, make_engine, shown
+from tailrace.store.engine import begin_migrating, make_engine, reason, shown
 
 
 async def migrate(url: str) -> None:
@@ -27,10 +27,10 @@ def _migrate(url: str) -> None:
     engine = make_engine(url)
     try:
         with engine.begin() as connection:
-            begin_writing(connection)
+            begin_migrating(connection)
             _upgrade(connection)
     except (SQLAlchemyError, CommandError, OSError) as error:
-        raise SettingsError(f"the store {shown(url)} cannot be brought up to date: {error}") from error
+        raise SettingsError(f"the store {shown(url)} cannot be brought up to date: {reason(error)}") from error
     finally:
         engine.dispose()
 
