@@ -1,6 +1,5 @@
 """The server as a whole: keys, limits, defaults, health, traces, secrets."""
 
-import asyncio
 import logging
 import re
 from pathlib import Path
@@ -150,7 +149,8 @@ async def test_c59_one_span_per_request_and_step_and_none_per_token(server: Serv
     """A thousand tokens add no span; each event names a span that exists; the caller's trace goes on."""
     kept, provider = Spans(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    server.services.tracing._tracer = Tracing(provider)._tracer
+    for node in server.nodes:
+        node.tracing._tracer = Tracing(provider)._tracer
     server.upstream.enqueue([Burst(1000)], [Call("now", "{}", call_id="c")], [Text("noon")])
     trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     headers = {"traceparent": f"00-{trace_id}-{parent}-01", "content-type": "application/json"}
@@ -207,20 +207,13 @@ async def test_c60_a_key_stands_nowhere(
         "providers": {"p": {"wire": wire, "base_url": base, "api_key_env": "P_KEY", "models": ["m"]}}})  # fmt: skip
     caplog.set_level(logging.DEBUG)
     seen: list[bytes] = []
-    async with app.services(given, {"P_KEY": SECRET}) as services:
-        url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        server = app.http_server(services, url.set_result)
-        task = asyncio.create_task(server.serve())
-        async with Client(await url) as client:
-            upstream.enqueue([Text("fine")], [HttpError(401, body=f'{{"error":"bad key {SECRET}"}}'.encode())])
-            for _ in range(2):
-                run_id = (await client.submit(prompt="x", model_id="p/m"))["run_id"]
-                seen += [frame.data async for frame in client.frames(run_id)]
-            for path in ("/metrics", "/openapi.json", f"/api/v2/runs/{run_id}"):
-                seen.append((await status_of(await url + path))[1])
-        services.readers.stop()
-        server.should_exit = True
-        await task
+    async with serving(given, upstream, {"P_KEY": SECRET}) as server:
+        upstream.enqueue([Text("fine")], [HttpError(401, body=f'{{"error":"bad key {SECRET}"}}'.encode())])
+        for _ in range(2):
+            run_id = (await server.client.submit(prompt="x", model_id="p/m"))["run_id"]
+            seen += [frame.data async for frame in server.client.frames(run_id)]
+        for path in ("/metrics", "/openapi.json", f"/api/v2/runs/{run_id}"):
+            seen.append((await status_of(server.url + path))[1])
     assert upstream.requests[0].headers.get("authorization") or upstream.requests[0].headers.get("x-api-key")
     files = contents(tmp_path)
     told = "".join(capfd.readouterr()) + caplog.text

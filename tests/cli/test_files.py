@@ -99,13 +99,13 @@ async def test_lint_names_each_broken_rule_in_a_line(cli, upstream, tmp_path):
     lines = (await cli("decode", "--wire", "openai-responses", "--events", stream)).out.splitlines()
     lost = await cli("lint", "-", stdin="\n".join(lines[:3] + lines[4:]).encode())
     assert lost.code == 1
-    assert "event 4: seq: seq 5 follows 3" in lost.out.splitlines()
+    assert "seq: frame 4, line 4: seq 5 follows 3" in lost.out.splitlines()
     assert len(lost.err.splitlines()) == 1
     cut = await cli("lint", stdin="\n".join(lines[:-1]).encode())
     assert cut.out.startswith("terminal: ")
     assert len(cut.out.splitlines()) == 1
     renamed = await cli("lint", stdin=f"id: 1\nevent: item_done\ndata: {lines[0]}\n\n".encode())
-    assert "event 1: event-name: " in renamed.out
+    assert "event-name: frame 1, line 1: " in renamed.out
     assert (await cli("lint", stdin=b"")).out == "empty: no event at all\n"
 
 

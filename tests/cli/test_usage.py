@@ -3,7 +3,7 @@
 import pytest
 
 COMMANDS = [
-    ["serve"], ["migrate"], ["run"], ["tail"], ["cancel"], ["threads", "list"], ["threads", "show"],
+    ["serve"], ["migrate"], ["gc"], ["run"], ["tail"], ["cancel"], ["threads", "list"], ["threads", "show"],
     ["threads", "delete"], ["runs", "list"], ["runs", "show"], ["decode"], ["encode"], ["lint"], ["doctor"],
 ]  # fmt: skip
 HEAVY = ("aiohttp", "litestar", "sqlalchemy", "uvicorn", "tailrace.app", "rich.markdown", "structlog", "opentelemetry")

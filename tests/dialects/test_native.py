@@ -1,4 +1,4 @@
-"""The native dialect: the log's events as frames, filtered by the view, checked by the linter."""
+"""The native dialect: the log's events as frames, filtered by the view."""
 
 import pytest
 from hypothesis import given
@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 
 from tailrace.dialects.base import View, sse
 from tailrace.dialects.native.encode import NATIVE, NativeEncoder
-from tailrace.dialects.native.lint import Linter, Violation
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.events import ItemDelta, ItemDone, ItemStart, Payload, StepStart, TraceContext
-from tailrace.schema.items import FunctionCallItem, MessageItem, ReasoningItem
+from tailrace.schema.events import ItemDelta, ItemDone, ItemStart, Payload, TraceContext
+from tailrace.schema.items import FunctionCallItem, ReasoningItem
 from tailrace.wire.sse import SseEvent, SseParser
 from tests.support.events import START, runs
 
@@ -24,12 +23,6 @@ def batch(payloads: list[Payload], first_seq: int = 1) -> Batch:
 def parse(data: bytes) -> list[SseEvent]:
     parser = SseParser()
     return [*parser.feed(data), *parser.close()]
-
-
-def lint(frames: list[SseEvent]) -> list[Violation]:
-    linter = Linter()
-    found = [v for frame in frames for v in linter.frame(frame.data, frame.event, frame.id)]
-    return [*found, *linter.end()]
 
 
 @given(runs())
@@ -64,57 +57,6 @@ def test_a_view_leaves_out_and_never_renumbers(payloads: list[Payload], reasonin
         detail = kinds.get(getattr(payload, "item_id", ""), "full")
         shown = detail == "full" or (detail == "summary" and not isinstance(payload, ItemDelta))
         assert (seq in {frame.seq for frame in seen}) is shown
-
-
-@given(runs())
-def test_lint_finds_nothing_in_what_we_encode(payloads: list[Payload]):
-    """Every legal run's stream is clean, but for the missing end where it was cut off."""
-    assert NATIVE.shared is not None
-    rules = {violation.rule for violation in lint(parse(NATIVE.shared(batch(payloads))))}
-    assert rules <= {"terminal"}
-
-
-def _frames() -> list[SseEvent]:
-    assert NATIVE.shared is not None
-    item = MessageItem(id="a", content="x")
-    payloads = [START, StepStart(step=1, provider_id="p", model_id="m"), ItemStart(item_id="a", item_type="message"),
-                ItemDone(item_id="a", final_item=item)]  # fmt: skip
-    return parse(NATIVE.shared(batch(payloads)))
-
-
-@pytest.mark.parametrize(
-    ("rule", "spoil"),
-    [
-        ("seq", lambda f: [f[0], f[2], f[3]]),
-        ("order", lambda f: [f[0], f[1], f[3]]),
-        ("event-name", lambda f: [SseEvent(data=f[0].data, event="x", id=f[0].id)]),
-        ("cursor", lambda f: [SseEvent(data=f[0].data, event=f[0].event, id="9")]),
-        ("event-id", lambda f: [SseEvent(data=f[0].data.replace(b'"seq":1', b'"seq":2'), event=f[0].event, id="2")]),
-        ("schema", lambda f: [SseEvent(data=b'{"seq":1}', event="message")]),
-        (
-            "schema",
-            lambda f: [SseEvent(data=f[0].data.replace(b'"type":"response_start","payload"', b'"type":"x","payload"'))],
-        ),
-        ("terminal", lambda f: f),
-        ("empty", lambda f: []),
-        (
-            "timestamp",
-            lambda f: [
-                f[0],
-                SseEvent(data=f[1].data.replace(b'"timestamp":5', b'"timestamp":4'), event=f[1].event, id="2"),
-            ],
-        ),
-    ],
-)
-def test_lint_names_the_rule_that_is_broken(rule: str, spoil: object):
-    """One spoilt stream per rule, each found by name."""
-    assert rule in {violation.rule for violation in lint(spoil(_frames()))}
-
-
-def test_lint_takes_a_stream_that_was_resumed():
-    """A stream that begins in the middle is checked as far as that goes."""
-    frames = _frames()[2:]
-    assert lint(frames) == []
 
 
 def test_c38_an_envelope_whose_type_is_not_its_payloads_is_refused():

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +14,9 @@ from tailrace.testing.upstream import ScriptedUpstream
 CONFIG = """
 [defaults]
 model = "responses/m"
+
+[server]
+shutdown_s = 1.0
 
 [upstream]
 attempts = 1
@@ -29,12 +32,24 @@ base_url = "{origin}"
 
 
 class ServerProcess:
-    """A server over `upstream` with its data in `folder`, on a port that stays the same."""
+    """A server over `upstream` with its data in `folder`, on a port that stays the same; in all `roles` or in some.
 
-    def __init__(self, folder: Path, upstream: ScriptedUpstream, environ: Mapping[str, str] | None = None) -> None:
+    What it writes to its standard error is in `folder`/log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        upstream: ScriptedUpstream,
+        environ: Mapping[str, str] | None = None,
+        roles: Sequence[str] = (),
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "tailrace.toml"
         self._config.write_text(CONFIG.format(url=upstream.url, origin=upstream.origin))
         self._data = folder / "data"
+        self._roles = [argument for role in roles for argument in ("--role", role)]
+        self._log = folder / "log"
         self._port = 0
         self._environ = dict(environ or {})
         self._process: asyncio.subprocess.Process | None = None
@@ -42,17 +57,18 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Start it; returns once it answers."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tailrace", "serve", "--config", str(self._config), "--data", str(self._data),
-            "--port", str(self._port), stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "NO_COLOR": "1", "COLUMNS": "200", **self._environ},
-        )  # fmt: skip
-        assert self._process.stderr is not None
-        while b"listens on http" not in (line := await self._process.stderr.readline()):
-            assert line, "the server did not start"
-        self.url = line.decode().split("listens on ")[1].split()[0]
+        start = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tailrace", "serve", "--config", str(self._config), "--data", str(self._data),
+                "--port", str(self._port), *self._roles, stderr=log,
+                env={"PATH": os.environ["PATH"], "NO_COLOR": "1", "COLUMNS": "200", **self._environ},
+            )  # fmt: skip
+        while b"listens on http" not in (said := self._log.read_bytes()[start:]):
+            assert self._process.returncode is None, f"the server did not start: {said.decode()[-2000:]}"
+            await asyncio.sleep(0.01)
+        self.url = said.decode().split("listens on ")[1].split()[0]
         self._port = int(self.url.rsplit(":", 1)[1])
-        self._drain = asyncio.create_task(self._process.stderr.read())
 
     @property
     def pid(self) -> int:
@@ -73,7 +89,7 @@ class ServerProcess:
         if self._process.returncode is None:
             self._process.send_signal(number)
         await self._process.wait()
-        return (await self._drain).decode()
+        return self._log.read_text()
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """One GET."""

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from tailrace.client.client import Client
 from tailrace.schema import codec
 from tailrace.settings import Settings
 from tailrace.testing.upstream import ScriptedUpstream
+from tests.support import topology
 
 WIRES = {"responses": "openai-responses", "messages": "anthropic-messages", "chat": "openai-chat-completions"}
 
@@ -48,12 +49,18 @@ def settings(data: Path, upstream: ScriptedUpstream, /, **sections: Mapping[str,
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, its inside, its client, and the upstream it talks to."""
+    """A running server, its inside (that of each of its nodes, this one first), its client, and the upstream it talks
+    to."""
 
     url: str
-    services: Services
+    nodes: Sequence[Services]
     client: Client
     upstream: ScriptedUpstream
+
+    @property
+    def services(self) -> Services:
+        """What is behind the API."""
+        return self.nodes[0]
 
 
 @cache
@@ -75,17 +82,19 @@ def prepare(data: Path) -> None:
 
 
 @asynccontextmanager
-async def serving(given: Settings, upstream: ScriptedUpstream) -> AsyncIterator[Served]:
-    """Serve in this process on a free port until the end."""
+async def serving(
+    given: Settings, upstream: ScriptedUpstream, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Served]:
+    """Serve in this process on a free port until the end, on what the tests stand on (`topology`)."""
     prepare(Path(given.data))
-    async with app.services(given, {}) as services:
+    async with topology.current().nodes(given, environ or {}) as nodes:
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        server = app.http_server(services, url.set_result)
+        server = app.http_server(nodes[0], url.set_result)
         task = asyncio.create_task(server.serve())
         try:
             async with Client(await url) as client:
-                yield Served(client._url, services, client, upstream)
+                yield Served(client._url, nodes, client, upstream)
         finally:
-            services.readers.stop()
+            nodes[0].readers.stop()
             server.should_exit = True
             await task

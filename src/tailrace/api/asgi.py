@@ -1,19 +1,24 @@
 """The API as one ASGI application."""
 
+from collections.abc import Sequence
+
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import errors, health, runs, threads
+from tailrace.api import health, runs, threads
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
+from tailrace.api.front import Front
 from tailrace.api.services import Services
 from tailrace.api.stream import stream
+from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
 
-HANDLERS = (
+HEALTH = (health.healthz, health.readyz, health.metrics)  # of every process, whatever its roles
+API = (
     threads.create_thread,
     threads.list_threads,
     threads.get_thread,
@@ -25,32 +30,58 @@ HANDLERS = (
     runs.cancel_run,
     runs.post_outputs,
     stream,
-    health.healthz,
-    health.readyz,
-    health.metrics,
+    responses.create_response,
+    responses.get_response,
+    responses.cancel_response,
+    responses.delete_response,
+    responses.list_input_items,
+    responses.count_input_tokens,
+    compact.compact_response,
+    websocket.responses_socket,
+    websocket.upgrade_required,
+    conversations.create_conversation,
+    conversations.get_conversation,
+    conversations.update_conversation,
+    conversations.delete_conversation,
+    conversations.list_items,
+    conversations.add_items,
+    conversations.get_item,
+    models.list_models,
+    models.get_model,
+    chat.create_completion,
+    messages.create_message,
+    messages.count_tokens,
     health.openapi,
 )
 
 
 def build(services: Services) -> ASGIApp:
-    """All routes over these services. Lifetimes are the app's (design: app.py)."""
+    """The routes of this process's roles over these services. Lifetimes are the app's (design: app.py)."""
+    given = services.settings.server
+    if "api" not in given.roles:
+        return Auth(_routes(services, HEALTH, None), given.api_keys)
+    described = OpenAPIConfig(
+        title="Tailrace",
+        version=__version__,
+        description="One durable, resumable event log per run.",
+        path="/docs",
+        render_plugins=[DocsPage(path="/")],
+    )
+    return Auth(Front(_routes(services, (*API, *HEALTH), described), services), given.api_keys)
 
+
+def _routes(
+    services: Services, handlers: Sequence[ControllerRouterHandler], described: OpenAPIConfig | None
+) -> Litestar:
     def provide() -> Services:
         return services
 
-    app = Litestar(
-        route_handlers=HANDLERS,
+    return Litestar(
+        route_handlers=handlers,
         dependencies={"services": Provide(provide, sync_to_thread=False)},
         state=State({"services": services}),
-        exception_handlers={Exception: errors.handle},
+        exception_handlers={Exception: envelopes.handle},
         request_max_body_size=services.settings.server.max_body_bytes,
-        openapi_config=OpenAPIConfig(
-            title="Tailrace",
-            version=__version__,
-            description="One durable, resumable event log per run.",
-            path="/docs",
-            render_plugins=[DocsPage(path="/")],
-        ),
+        openapi_config=described,
         logging_config=None,
     )
-    return Auth(app, services.settings.server.api_keys)

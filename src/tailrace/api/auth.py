@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 from hashlib import sha256
 from hmac import compare_digest
+from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.api.errors import problem
 from tailrace.api.health import OPEN_PATHS
+from tailrace.api.v1.envelopes import tell
 from tailrace.schema.errors import Unauthorized
+
+# How a request of each kind is answered where it is not let through (ASGI, "websocket.http.response").
+_ANSWERS = {ScopeType.HTTP: "http.response", ScopeType.WEBSOCKET: "websocket.http.response"}
 
 
 class Auth:
@@ -21,14 +26,18 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, or answer 401."""
-        is_open = scope["type"] != ScopeType.HTTP or not self._digests or scope["path"] in OPEN_PATHS
+        is_open = scope["type"] not in _ANSWERS or not self._digests or scope["path"] in OPEN_PATHS
         if is_open or self._knows(_key(scope)):
             await self._app(scope, receive, send)
             return
-        told = problem(Unauthorized("give a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`"))
+        unknown = Unauthorized("give a key: `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+        told = tell(scope["path"], problem(unknown))
         headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-        await send({"type": "http.response.start", "status": told.status, "headers": headers})
-        await send({"type": "http.response.body", "body": told.body(), "more_body": False})
+        answer = _ANSWERS[scope["type"]]
+        start: Any = {"type": f"{answer}.start", "status": told.status, "headers": headers}
+        body: Any = {"type": f"{answer}.body", "body": told.body, "more_body": False}
+        await send(start)
+        await send(body)
 
     def _knows(self, key: bytes) -> bool:
         digest = sha256(key).digest()

@@ -105,7 +105,7 @@ class SubmitBody(_Body, frozen=True, kw_only=True):
             raise InvalidRequest(f"no tool {choice.name!r} is offered", field="tool_choice.name")
         return Generation(
             instructions=self.instructions if self.instructions is not None else instructions,
-            tools=self.tools,
+            tools=list(self.tools) if self.tools is not None else None,
             tool_choice=choice,
             reasoning_effort=self.reasoning_effort,
             thinking_budget=self.thinking_budget,

@@ -9,9 +9,11 @@ from litestar.exceptions import HTTPException, ValidationException
 from tailrace.schema import codec
 from tailrace.schema.errors import (
     Conflict,
+    Expired,
     InvalidRequest,
     NotFound,
     NotReady,
+    Overloaded,
     RequestError,
     TooLarge,
     Unauthorized,
@@ -24,7 +26,9 @@ STATUS: dict[type[RequestError], int] = {
     Unauthorized: 401,
     NotFound: 404,
     Conflict: 409,
+    Expired: 410,
     TooLarge: 413,
+    Overloaded: 429,
     NotReady: 503,
 }
 

@@ -9,7 +9,7 @@ from tailrace.api.bodies import Door, OutputsBody, RunAccepted, RunPage, SubmitB
 from tailrace.api.services import Injected, Services
 from tailrace.api.threads import Limit
 from tailrace.runs import tracing
-from tailrace.runs.runner import CANCELLED, ToolOutput
+from tailrace.runs.control import CANCELLED, ToolOutput
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.events import TraceContext
 from tailrace.schema.items import MessageItem
@@ -27,6 +27,11 @@ def caller(request: Request[Any, Any, Any]) -> TraceContext | None:
 @post("/api/v2/submit", dto=Door[SubmitBody], return_dto=None, status_code=202)
 async def submit(data: JSONBody[SubmitBody], request: Request[Any, Any, Any], services: Injected) -> Submitted:
     """Start a run."""
+    return await start_run(services, data, caller(request))
+
+
+async def start_run(services: Services, data: SubmitBody, trace: TraceContext | None) -> Submitted:
+    """The run that was asked for, live; `trace` is its caller's. Raises RequestError."""
     messages = data.messages()
     agent = _agent(services, data.agent_id)
     thread = await services.store.get_thread(data.thread_id) if data.thread_id is not None else None
@@ -47,9 +52,10 @@ async def submit(data: JSONBody[SubmitBody], request: Request[Any, Any, Any], se
         generation=data.generation(agent.instructions),
         metadata=data.metadata,
         on_disconnect=data.on_disconnect,
+        opens_thread=thread is None,
     )
     new_thread = None if thread else Thread(thread_id=run.thread_id, created_at=now, updated_at=now)
-    with services.tracing.span("submit", caller(request), server=True, run_id=run_id) as span:
+    with services.tracing.span("submit", trace, server=True, run_id=run_id) as span:
         stored = await services.submitter.submit(run, data.digest(), new_thread, data.when_busy, now, span)
     return Submitted(
         run_id=stored.run_id,
@@ -104,7 +110,7 @@ async def cancel_run(run_id: FromPath[str], request: Request[Any, Any, Any], ser
     """End a run as aborted; nothing happens to one that has ended."""
     await services.store.get_run(run_id)
     with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
-        await services.runner.stop(run_id, CANCELLED, span)
+        await services.control.stop(run_id, CANCELLED, span)
     return RunAccepted(run_id=run_id)
 
 
@@ -116,5 +122,5 @@ async def post_outputs(
     run = await services.store.get_run(run_id)
     outputs = [ToolOutput(output.call_id, output.output, output.success) for output in data.outputs]
     with services.tracing.span("outputs", caller(request), server=True, run_id=run_id) as span:
-        await services.runner.outputs(run.request, outputs, span)
+        await services.control.outputs(run, outputs, span)
     return RunAccepted(run_id=run_id)

@@ -1,15 +1,16 @@
 """What the routes need, wired together in app.py."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
-from prometheus_client import CollectorRegistry
 
+from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
+from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
+from tailrace.runs.control import Control
 from tailrace.runs.reader import RunReader
-from tailrace.runs.runner import Runner
 from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
 from tailrace.settings import Settings
@@ -19,20 +20,25 @@ from tailrace.upstream.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms below, as the API uses them. `now` gives milliseconds since the epoch; `new_id` makes ids by kind."""
+    """The rooms below, as the API uses them.
+
+    `settle` waits until a run is stored as it stands in its log; `dead` gives the runs that no worker could cope with,
+    by kind of work. `now` gives milliseconds since the epoch; `new_id` makes ids by kind.
+    """
 
     settings: Settings
     log: Log
     store: Store
     registry: Registry
     reader: RunReader
-    runner: Runner
+    control: Control
     submitter: Submitter
     tracing: Tracing
     readers: Readers
-    metrics: CollectorRegistry
+    encodings: Encodings
+    gauges: Callable[[], Awaitable[Mapping[str, Value]]]
     settle: Callable[[str], Awaitable[None]]
-    set_aside: Collection[str]
+    dead: Callable[[], Awaitable[dict[str, list[str]]]]
     now: Callable[[], int]
     new_id: Callable[[str], str]
 

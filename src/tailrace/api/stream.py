@@ -6,8 +6,8 @@ source (design rule 1), and a reader is no more than its cursor: where a client 
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Annotated, Any
 
 from litestar import Request, get
@@ -15,9 +15,13 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.api.services import Injected, Services
-from tailrace.dialects.base import FULL, Detail, Dialect, View, sse
+from tailrace.api.transport import Write, writer_of
+from tailrace.dialects.base import FULL, Detail, Dialect, View
+from tailrace.dialects.native.encode import NATIVE
 from tailrace.dialects.table import DIALECTS
+from tailrace.log.writer import ends
 from tailrace.runs.reader import RunReader
+from tailrace.schema.batch import Batch
 from tailrace.schema.errors import InvalidRequest
 from tailrace.wire.sse import comment, retry
 
@@ -57,10 +61,18 @@ async def stream(
         raise InvalidRequest(f"unknown parameter; there are {', '.join(sorted(PARAMETERS))}", field=unknown[0])
     if dialect not in DIALECTS:
         raise InvalidRequest(f"no dialect {dialect!r}; there are {', '.join(DIALECTS)}", field="dialect")
-    if after is None:
-        after = _cursor(request.headers.get("last-event-id", "0"))
+    view = View(reasoning=reasoning, tools=tools)
+    cursor = request.headers.get("last-event-id", "0") if after is None else str(after)
+    return await open_stream(services, run_id, cursor, DIALECTS[dialect], view)
+
+
+async def open_stream(
+    services: Services, run_id: str, cursor: str, dialect: Dialect = NATIVE, view: View = FULL
+) -> ASGIApp:
+    """The answer that streams the run from behind `cursor`, a `Last-Event-ID`. Raises InvalidRequest, NotFound."""
+    after = _cursor(cursor)
     await services.reader.exists(run_id)
-    return _Stream(services, Wanted(run_id, DIALECTS[dialect], View(reasoning=reasoning, tools=tools), after))
+    return _Stream(services, Wanted(run_id, dialect, view, after))
 
 
 def _cursor(text: str) -> int:
@@ -79,9 +91,9 @@ class _Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, run_id = self.services, self.asked.run_id
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        sender = _Sender(send)
+        sender = _Sender(send, writer_of(scope))
         await sender.write(comment("tailrace") + retry(RETRY_MS))
-        pump = asyncio.create_task(_pump(sender, services.reader, self.asked))
+        pump = asyncio.create_task(_pump(sender, services, self.asked))
         with services.readers.reading(run_id, pump):
             left = await _serve(sender, pump, receive, services.settings.server.keep_alive_s)
         if left:
@@ -89,22 +101,25 @@ class _Stream:
 
 
 class _Sender:
-    """Writes to one client, and knows whether it has been silent since it was last asked."""
+    """Writes to one client. Knows whether it has been `silent` since that was last set, and if it has `ended`."""
 
-    __slots__ = ("_send", "silent")
+    __slots__ = ("_send", "_write", "ended", "silent")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, write: Write) -> None:
         self._send = send
+        self._write = write
+        self.ended = False
         self.silent = True
 
-    async def write(self, data: bytes) -> None:
-        """Send these bytes, waiting while the client is not taking any."""
+    def push(self, data: bytes) -> bool:
+        """Send these bytes at once, or not at all: False where the client is not taking any."""
         self.silent = False
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        return self._write(data)
 
-    async def end(self) -> None:
-        """The body is complete."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send these bytes, waiting while the client is not taking any; the `last` ones with the body's end."""
+        self.silent, self.ended = False, last
+        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
 async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, keep_alive_s: float) -> bool:
@@ -121,7 +136,7 @@ async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, ke
                 await sender.write(comment("keep-alive"))
             sender.silent = True
     finally:
-        left = not pump.done()
+        left = not pump.done() and not sender.ended
         pump.cancel()
         gone.cancel()
         await asyncio.wait({pump, gone})
@@ -129,21 +144,37 @@ async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, ke
         return True
     if not pump.cancelled():
         pump.result()
-    await sender.end()
+    if not sender.ended:
+        await sender.write(b"", last=True)
     return False
 
 
-async def _pump(sender: _Sender, reader: RunReader, asked: Wanted) -> None:
-    shared, name = asked.dialect.shared, asked.dialect.name
+async def _pump(sender: _Sender, services: Services, asked: Wanted) -> None:
+    shared = asked.dialect.shared
     if shared is not None and asked.view == FULL:
-        async for page in reader.pages(asked.run_id, asked.after):
-            await sender.write(b"".join([batch.memo(name, shared) for batch in page]))
+        await _pump_shared(sender, services.reader, asked, shared)
         return
-    encoder = asked.dialect.encoder(asked.view)
-    async for page in reader.pages(asked.run_id, 0):
-        data = sse(chain.from_iterable(encoder.encode(batch) for batch in page), asked.after)
+    closing = b""
+    async for made in services.encodings.read(asked.run_id, asked.dialect, asked.view, asked.after):
+        data = b"".join([each.with_cursors for each in made])
         if data:
             await sender.write(data)
+            closing = asked.dialect.closing
+    if closing:  # past the end there is nothing at all
+        await sender.write(closing)
+
+
+async def _pump_shared(sender: _Sender, reader: RunReader, asked: Wanted, shared: Callable[[Batch], bytes]) -> None:
+    """What comes while the client is at the end and takes it is written in the commit itself; only a client that lags
+    has its task run, and is a cursor then (rule 8)."""
+    name = asked.dialect.name
+
+    def push(batch: Batch) -> bool:
+        return not ends(batch.payloads) and sender.push(batch.memo(name, shared))
+
+    async for page in reader.pages(asked.run_id, asked.after, push):
+        data = b"".join([batch.memo(name, shared) for batch in page])
+        await sender.write(data, last=ends(page[-1].payloads))
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -157,4 +188,4 @@ async def _left(services: Services, run_id: str) -> None:
         return
     run = await services.store.get_run(run_id)
     if run.request.on_disconnect == "cancel":
-        await services.runner.stop(run_id, "its reader went away")
+        await services.control.stop(run_id, "its reader went away")

@@ -7,11 +7,12 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec.structs import asdict
 
 from tailrace.api.bodies import Door, ThreadBody, ThreadPage, ThreadPatch, ThreadView
-from tailrace.api.services import Injected
+from tailrace.api.services import Injected, Services
 from tailrace.schema.errors import Conflict
 from tailrace.store.base import Thread
 
 Limit = Annotated[int, QueryParameter(ge=1, le=200)]
+MAX_LIVE = 100  # runs of a thread that are stopped so that it can be deleted
 
 
 @post("/api/v2/threads", dto=Door[ThreadBody], return_dto=None)
@@ -48,15 +49,24 @@ async def update_thread(thread_id: FromPath[str], data: JSONBody[ThreadPatch], s
 
 @delete("/api/v2/threads/{thread_id:str}")
 async def delete_thread(thread_id: FromPath[str], services: Injected) -> None:
-    """Delete a thread with its runs and their logs, all or nothing; a live run is cancelled first."""
-    try:
-        run_ids = await services.store.delete_thread(thread_id)
-    except Conflict as conflict:
-        live = conflict.details.get("run_id")
-        if live is None:
-            raise
-        await services.runner.stop(live, "its thread is being deleted")
-        await services.settle(live)
-        run_ids = await services.store.delete_thread(thread_id)
+    """Delete a thread with its runs and their logs, all or nothing; live runs are cancelled first."""
+    await delete_with_logs(services, thread_id)
+
+
+async def delete_with_logs(services: Services, thread_id: str) -> None:
+    """Delete a thread, and then what its runs left in the log. Raises NotFound."""
+    run_ids = await _deleted(services, thread_id)
     await services.log.delete(run_ids)
     await services.store.logs_deleted(run_ids)
+
+
+async def _deleted(services: Services, thread_id: str) -> list[str]:
+    """Several runs may be live that go on from others; each refusal names one of them."""
+    for _ in range(MAX_LIVE):
+        try:
+            return await services.store.delete_thread(thread_id)
+        except Conflict as conflict:
+            live = conflict.details["run_id"]
+            await services.control.stop(live, "its thread is being deleted")
+            await services.settle(live)
+    return await services.store.delete_thread(thread_id)

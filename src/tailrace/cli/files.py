@@ -1,7 +1,5 @@
-"""Commands that work on files and standard input: decode, encode, lint."""
+"""Commands that work on files and standard input: decode, encode."""
 
-import asyncio
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,17 +9,14 @@ import typer
 
 from tailrace.adapters.replay import RUN_ID, decode_events
 from tailrace.adapters.wires import WIRES
-from tailrace.cli.remote import DEFAULT_URL, DialectName
-from tailrace.cli.terminal import one_line
-from tailrace.dialects.base import View
-from tailrace.dialects.native.lint import Linter, Violation
+from tailrace.cli.remote import DialectName
+from tailrace.dialects.base import View, sse
 from tailrace.dialects.table import DIALECTS
 from tailrace.fold.reducer import fold
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import InvalidRequest, ProviderError, TailraceError
-from tailrace.schema.events import TraceContext
-from tailrace.wire.sse import SseEvent, SseParser
+from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.events import TERMINAL, TraceContext
 
 NO_TRACE = TraceContext(f"00-{'0' * 31}1-{'0' * 15}1-00")
 Source = Annotated[str, typer.Argument(metavar="[FILE|-]", help="A file, or `-` for standard input.")]
@@ -107,47 +102,10 @@ def encode(dialect: DialectName, source: Source = "-") -> None:
             at = f" at `{error.field}`" if error.field else ""
             raise InvalidRequest(f"line {number}: {error.message}{at}") from error
         batch = Batch(event.run_id, event.seq, event.timestamp, event.trace_context, payloads=[event.payload])
-        for frame in encoder.encode(batch):
-            sys.stdout.buffer.write(frame.sse())
+        sys.stdout.buffer.write(sse(encoder.encode(batch)))
+        if isinstance(event.payload, TERMINAL):
+            sys.stdout.buffer.write(DIALECTS[dialect].closing)
         sys.stdout.flush()
-
-
-def lint(
-    source: Annotated[str, typer.Argument(metavar="[FILE|-|URL]", help="A stream: a file, `-`, or an address.")] = "-",
-    dialect: Annotated[str, typer.Option(help="native.", metavar="DIALECT")] = "native",
-) -> None:
-    """Is this stream legal? One line per violation with the rule's name; exit code 1 if there is any.
-
-    Takes server-sent events, or JSON lines.
-
-    ```
-    tailrace lint stream.sse
-    tailrace tail run_0190 | tailrace lint
-    tailrace lint http://127.0.0.1:4010/api/v2/stream/run_0190
-    ```
-    """
-    if dialect != "native":
-        raise typer.BadParameter(f"no linter for {dialect!r}; there is one for native", param_hint="--dialect")
-    violations = list(_violations(_bytes_of(source)))
-    for violation in violations:
-        typer.echo(one_line(str(violation)))
-    if violations:
-        count = len(violations)
-        raise TailraceError(f"the stream breaks the rules in {count} {'place' if count == 1 else 'places'}")
-
-
-def _violations(data: bytes) -> Iterator[Violation]:
-    linter = Linter()
-    if data.lstrip().startswith(b"{"):
-        frames = [SseEvent(data=line) for line in data.splitlines() if line.strip()]
-        named = False
-    else:
-        parser = SseParser()
-        frames = [*parser.feed(data), *parser.close()]
-        named = True
-    for frame in frames:
-        yield from linter.frame(frame.data, frame.event if named else None, frame.id if named else None)
-    yield from linter.end()
 
 
 def _lines(source: str) -> Iterator[bytes]:
@@ -156,17 +114,3 @@ def _lines(source: str) -> Iterator[bytes]:
         yield from sys.stdin.buffer
     else:
         yield from read_file(Path(source)).splitlines()
-
-
-def _bytes_of(source: str) -> bytes:
-    if source.startswith(("http://", "https://")):
-        from tailrace.cli.http import download  # the HTTP client is slow to import
-
-        return asyncio.run(download(source, _key_for(source)))
-    return sys.stdin.buffer.read() if source == "-" else read_file(Path(source))
-
-
-def _key_for(url: str) -> str | None:
-    """The key of our own server, for our own server only (design rule 9)."""
-    own = os.environ.get("TAILRACE_URL", DEFAULT_URL).rstrip("/")
-    return os.environ.get("TAILRACE_API_KEY") if url.startswith(f"{own}/") else None

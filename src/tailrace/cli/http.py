@@ -4,8 +4,6 @@ import asyncio
 
 import aiohttp
 
-from tailrace.client.client import refusal, unreachable
-
 _PATIENCE_S = 5.0
 
 
@@ -23,17 +21,3 @@ async def _status(session: aiohttp.ClientSession, url: str) -> int | None:
             return reply.status
     except (aiohttp.ClientError, OSError, ValueError):  # the last: it is no address at all
         return None
-
-
-async def download(url: str, api_key: str | None) -> bytes:
-    """All that the address says, however long it takes. Raises ClientError."""
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S)
-    try:
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session, session.get(url) as reply:
-            content = await reply.read()
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise unreachable(url, error) from error
-    if reply.status >= 400:
-        raise refusal(reply.status, content)
-    return content

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from tailrace import __version__
-from tailrace.cli import doctor, files, remote, serve
+from tailrace.cli import doctor, files, lint, remote, serve, store
 from tailrace.cli.terminal import complain
 from tailrace.schema.errors import TailraceError
 
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve.serve)
-app.command()(serve.migrate)
+app.command()(store.migrate)
+app.command()(store.gc)
 app.command()(remote.run)
 app.command()(remote.tail)
 app.command()(remote.cancel)
@@ -33,7 +34,7 @@ app.add_typer(remote.threads, name="threads")
 app.add_typer(remote.runs, name="runs")
 app.command()(files.decode)
 app.command()(files.encode)
-app.command()(files.lint)
+app.command()(lint.lint)
 app.command()(doctor.doctor)
 
 

@@ -1,6 +1,5 @@
-"""`tailrace serve` and `tailrace migrate`."""
+"""`tailrace serve`."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,8 +11,8 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from tailrace.cli.terminal import coloured, note, styled
-from tailrace.settings import Settings, load
+from tailrace.cli.terminal import coloured, styled
+from tailrace.settings import ROLES, Settings, load
 
 Config = Annotated[
     Path | None,
@@ -27,24 +26,38 @@ Port = Annotated[
 ]
 
 
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role", help="What this process does: all, api, runner, projector, tools; may be given several times.",
+        metavar="ROLE", show_default="all",
+    ),
+]  # fmt: skip
+
+
 def serve(
     host: Host = None,
     port: Port = None,
     config: Config = None,
     data: Data = None,
+    role: Roles = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without an API key.")] = False,
 ) -> None:
-    """Serve the API, with an embedded log and store, until Ctrl-C or SIGTERM.
+    """Serve the API until Ctrl-C or SIGTERM.
+
+    The log and the store are files, for one process. With REDIS_URL and DATABASE_URL they are in Redis and PostgreSQL:
+    then any number of processes may serve together, each in all roles or in some.
 
     With no provider key in the environment, the provider `demo` answers. `tailrace doctor` says what is configured.
 
     ```
     tailrace serve
     tailrace serve --port 4020 --data /var/lib/tailrace
+    tailrace serve --role runner --role projector --port 4021
     TAILRACE_SERVER__API_KEYS='["a long random string"]' tailrace serve --host 0.0.0.0
     ```
     """
-    settings = _overridden(load(config, os.environ), host, port, data)
+    settings = _with_roles(_overridden(load(config, os.environ), host, port, data), role)
     import uvloop  # these two make the server: a second to import, and only needed where the settings are right
 
     from tailrace import app
@@ -53,7 +66,7 @@ def serve(
 
     def started(url: str) -> None:
         name, address = styled("tailrace", "green", bold=True), styled(url, bold=True)
-        sys.stderr.write(f"{name} listens on {address}  ·  data in {settings.data}  ·  Ctrl-C stops it\n")
+        sys.stderr.write(f"{name} listens on {address}  ·  {_place(settings)}  ·  Ctrl-C stops it\n")
         sys.stderr.flush()
 
     # The web server stops on a signal, and then raises it once more: with the default actions that would end the
@@ -66,6 +79,25 @@ def serve(
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _with_roles(settings: Settings, names: list[str] | None) -> Settings:
+    if not names:
+        return settings
+    unknown = sorted(set(names) - {*ROLES, "all"})
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]}: the roles are all, {', '.join(ROLES)}", param_hint="--role")
+    roles = [role for role in ROLES if role in names or "all" in names]
+    return replace(settings, server=replace(settings.server, roles=roles))
+
+
+def _place(settings: Settings) -> str:
+    """Where things are kept, and what this process does, if not everything. No URL: it may hold a password."""
+    log = "Redis" if settings.log.url else settings.data
+    store = "PostgreSQL" if settings.store.url else settings.data
+    place = f"data in {log}" if log == store else f"log in {log}, store in {store}"
+    roles = settings.server.roles
+    return place if len(roles) == len(ROLES) else f"{place}  ·  {', '.join(roles)}"
 
 
 def _overridden(settings: Settings, host: str | None, port: int | None, data: str | None) -> Settings:
@@ -94,22 +126,3 @@ def configure_logging() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-
-
-def migrate(config: Config = None, data: Data = None) -> None:
-    """Bring the store to the version that this program needs. `tailrace serve` does it, too.
-
-    ```
-    tailrace migrate --data /var/lib/tailrace
-    ```
-    """
-    settings = _overridden(load(config, os.environ), None, None, data)
-    from tailrace.log.datadir import lock_data_dir  # heavy, and needed here only
-    from tailrace.store.sql import migrate as upgrade
-
-    lock = lock_data_dir(Path(settings.data))
-    try:
-        asyncio.run(upgrade(f"sqlite:///{Path(settings.data) / 'store.db'}"))
-    finally:
-        lock.release()
-    note(f"the store in {settings.data} is up to date")

@@ -1,6 +1,6 @@
 """Events in their envelopes, one frame each (contract §4, the stream)."""
 
-from tailrace.dialects.base import Detail, Dialect, Frame, View, sse
+from tailrace.dialects.base import Detail, Dialect, Frame, View
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
@@ -17,7 +17,14 @@ def frames(batch: Batch) -> list[Frame]:
 
 
 def _shared(batch: Batch) -> bytes:
-    return sse(frames(batch))
+    """`sse(frames(batch))`, without making a value of each frame: what a lone event costs counts."""
+    run_id, timestamp, trace, made = batch.run_id, batch.timestamp, batch.trace, []
+    payloads = batch.payloads  # see `frames`
+    for seq, (payload, raw) in enumerate(zip(payloads, batch.raw, strict=True), batch.first_seq):
+        kind = type_of(payload)
+        data = codec.event_json(run_id, seq, timestamp, trace, kind, raw)
+        made.append(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, kind.encode(), data))
+    return b"".join(made)
 
 
 class NativeEncoder:

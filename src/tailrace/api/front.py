@@ -1,0 +1,118 @@
+"""What every run begins with, a submit and a stream, answered below the framework's routing.
+
+The framework takes about a millisecond of CPU for a request: for two of them as much as for all else that a short run
+costs. Its routes stay what is described and what decides: a request that is not plainly in order (a body that cannot be
+read, parameters) goes on to them, before any effect.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send, WebSocketReceiveMessage
+
+from tailrace.api.bodies import SubmitBody
+from tailrace.api.errors import problem
+from tailrace.api.runs import start_run
+from tailrace.api.services import Services
+from tailrace.api.stream import open_stream
+from tailrace.runs.tracing import of_headers
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidJson
+from tailrace.schema.events import TraceContext
+
+SUBMIT = "/api/v2/submit"
+STREAM = "/api/v2/stream/"
+MOST_BYTES = 65536  # of a body that is read here
+
+Headers = dict[bytes, bytes]
+
+
+class Front:
+    """ASGI: answers these two itself, everything else is `app`'s."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+        self._most = min(MOST_BYTES, services.settings.server.max_body_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        answer = self._answer(scope) if scope["type"] == ScopeType.HTTP else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await answer(scope, receive, send)
+        except Exception as error:  # noqa: BLE001  # as the framework's handler: `problem` knows them, or logs them
+            told = problem(error)
+            await _json(send, told.status, told.body(), told.headers())
+
+    def _answer(self, scope: HTTPScope) -> Callable[[Scope, Receive, Send], Awaitable[None]] | None:
+        method, path = scope["method"], scope["path"]
+        if method == "GET" and path.startswith(STREAM) and not scope["query_string"] and path.count("/") == 4:
+            return self._stream
+        if method == "POST" and path == SUBMIT and _is_plain(dict(scope["headers"]), self._most):
+            return self._submit
+        return None
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        after = dict(scope["headers"]).get(b"last-event-id", b"0").decode("latin-1")
+        stream = await open_stream(self._services, scope["path"].removeprefix(STREAM), after)
+        await stream(scope, receive, send)
+
+    async def _submit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        try:
+            data = codec.decode(body, SubmitBody)
+        except InvalidJson:
+            await self._app(scope, _again(body, receive), send)
+            return
+        submitted = await start_run(self._services, data, _trace(dict(scope["headers"])))
+        await _json(send, 202, codec.encode(submitted), {})
+
+
+def _is_plain(headers: Headers, most: int) -> bool:
+    """JSON, and not more than `most` bytes of it."""
+    length = headers.get(b"content-length", b"")
+    return headers.get(b"content-type", b"").startswith(b"application/json") and (
+        length.isdigit() and int(length) <= most
+    )
+
+
+async def _read(receive: Receive) -> bytes:
+    """The body; of a client that went away in the middle of it, what came."""
+    body = b""
+    message = await receive()
+    while message["type"] == "http.request":
+        body += message["body"]
+        if not message["more_body"]:
+            break
+        message = await receive()
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """`receive`, but the body that was read from it comes first."""
+    unread = [body]
+
+    async def receive_again() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        return await receive()
+
+    return receive_again
+
+
+def _trace(headers: Headers) -> TraceContext | None:
+    traceparent = headers.get(b"traceparent")
+    if traceparent is None:
+        return None
+    tracestate = headers.get(b"tracestate")
+    return of_headers(traceparent.decode("latin-1"), tracestate.decode("latin-1") if tracestate else None)
+
+
+async def _json(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+    lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    lines += [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,104 @@
+"""One encoding for all readers of a run in one dialect: encode once, send many (design, "How a run goes", 4).
+
+A dialect's frames depend on all of the log before them, so that an encoder must be fed from the first event on. Readers
+of the same run, dialect and view share one encoder: whoever comes first to a batch has it encoded, the others find its
+frames among the latest. A reader elsewhere in the log (late, or far behind) has an encoder of its own until it comes to
+where the shared one is. Bounded: the last `KEPT` batches are kept, for as long as somebody reads.
+"""
+
+from collections.abc import AsyncIterator
+from functools import cached_property
+from weakref import WeakValueDictionary
+
+from tailrace.dialects.base import Dialect, Encoder, Frame, View, sse
+from tailrace.runs.reader import RunReader
+from tailrace.schema.batch import Batch
+
+KEPT = 64
+
+_Key = tuple[str, str, View]
+
+
+class Encoded:
+    """A batch's frames, and the bytes they make, joined once however many readers send them."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+
+    @cached_property
+    def bare(self) -> bytes:
+        """As the protocol's vendor sends them."""
+        return b"".join([frame.bare() for frame in self.frames])
+
+    @cached_property
+    def with_cursors(self) -> bytes:
+        """With our cursor as `id`."""
+        return sse(self.frames)
+
+
+class SharedEncoding:
+    """One encoder, where it stands, and what it made last."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._seq = 0
+        self._latest: dict[tuple[int, int], Encoded] = {}
+
+    def take(self, batch: Batch) -> Encoded | None:
+        """The batch's frames where it is the next one, or was one of the latest; None otherwise."""
+        place = (batch.first_seq, batch.last_seq)
+        if batch.first_seq != self._seq + 1:
+            return self._latest.get(place)
+        made = self._latest[place] = Encoded(self._encoder.encode(batch))
+        self._seq = batch.last_seq
+        if len(self._latest) > KEPT:
+            del self._latest[next(iter(self._latest))]
+        return made
+
+
+class Encodings:
+    """The encodings that somebody reads."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self._reader = reader
+        self._shared: WeakValueDictionary[_Key, SharedEncoding] = WeakValueDictionary()
+
+    async def read(self, run_id: str, dialect: Dialect, view: View, after: int = 0) -> AsyncIterator[list[Encoded]]:
+        """The frames of what stands behind `after` in the log, as it comes, what is there at once together; ends behind
+        the terminal event. Raises NotFound."""
+        key = (run_id, dialect.name, view)
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = SharedEncoding(dialect.encoder(view))
+        own: Encoder | None = None
+        async for page in self._reader.pages(run_id, after):
+            made = []
+            for batch in page:
+                encoded = shared.take(batch)
+                if encoded is None:
+                    own = own or await self._fed(run_id, dialect.encoder(view), batch.first_seq)
+                    encoded = Encoded(own.encode(batch))
+                else:
+                    own = None
+                made.append(encoded)
+            yield made
+
+    async def _fed(self, run_id: str, encoder: Encoder, before: int) -> Encoder:
+        """The encoder, fed with all that stands before this seq."""
+        if before == 1:
+            return encoder
+        async for page in self._reader.pages(run_id, 0):
+            for batch in page:
+                if batch.last_seq < before:
+                    encoder.encode(batch)
+                else:
+                    if batch.first_seq < before:
+                        encoder.encode(head(batch, before))
+                    return encoder
+        return encoder
+
+
+def head(batch: Batch, before: int) -> Batch:
+    """The part of the batch that stands before this seq. Raises ValueError where there is none."""
+    payloads = list(batch.payloads)[: before - batch.first_seq]
+    return Batch(batch.run_id, batch.first_seq, batch.timestamp, batch.trace, payloads=payloads)

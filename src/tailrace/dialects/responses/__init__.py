@@ -1,0 +1,1 @@
+"""OpenAI's Responses API, and Open Responses, which differs from it in a few names (`whole.Form`)."""
