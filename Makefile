@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install runtime serve test quick lint bench pin clean
+.PHONY: help install runtime serve test test-clients quick lint chaos bench pin clean
 
 BIN = .venv/bin
 ARGS ?=
@@ -16,7 +16,7 @@ stage = @if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then printf '\033[36m%-8s\033[0m %s
 
 help:  ## list these commands
 	@awk -v tty="$$([ -t 1 ] && [ -z "$$NO_COLOR" ] && echo 1)" 'BEGIN { FS = ":.*## " } \
-		/^[a-z]+:.*## / { printf (tty ? "  \033[36mmake %-8s\033[0m %s\n" : "  make %-8s %s\n"), $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf (tty ? "  \033[36mmake %-12s\033[0m %s\n" : "  make %-12s %s\n"), $$1, $$2 }' Makefile
 
 install:  ## the package and its dev tools, into .venv (instant when up to date)
 	@sh scripts/install.sh dev
@@ -30,6 +30,11 @@ serve: runtime  ## install what it takes and run the server: make serve ARGS="--
 test: lint  ## every check and every test
 	$(call stage,test,the whole suite)
 	@$(PYTEST) $(ARGS)
+
+test-clients: install  ## real clients against the server: SDKs, frameworks, Codex, Claude Code
+	@sh scripts/clients.sh
+	$(call stage,test,the real clients)
+	@TAILRACE_CLIENTS=.venv-clients $(PYTEST) tests/clients/matrix $(ARGS)
 
 quick: install  ## the tests that are not marked slow
 	$(call stage,test,without the slow ones)
@@ -49,11 +54,14 @@ lint: install  ## style, format, types, import floors, purity, budgets
 	$(call stage,lint,budgets)
 	@$(BIN)/python scripts/check_budgets.py
 
+chaos: install  ## half an hour of kill -9 and worse, seed printed: make chaos ARGS="--minutes 5 --seed 1"
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 bench: install  ## what streaming costs, beside a bare passthrough: make bench ARGS="--quick"
 	@$(BIN)/python -m bench $(ARGS)
 
 pin: install  ## renew constraints.txt with the newest versions that fit
 	@sh scripts/pin.sh
 
-clean:  ## remove .venv and what the tools left behind
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## remove .venv, the clients, and what the tools left behind
+	@rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -58,6 +58,30 @@ make_venv() {
     "$python" -m venv --clear .venv
 }
 
+# What the tests run for real. Where it cannot be had, the tests that need it are skipped, and say so.
+has() { # NAME: is this system package's program there?
+    case $1 in
+    redis-server) command -v redis-server >/dev/null 2>&1 ;;
+    postgresql) command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
+    libfaketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
+    esac
+}
+
+get_system_packages() {
+    missing=
+    for package in redis-server postgresql libfaketime; do has "$package" || missing="$missing $package"; done
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        say "missing for some tests, which are skipped:$missing (sudo apt-get install$missing)"
+        return 0
+    fi
+    say "system packages$missing"
+    # A server that the package would start is none of ours: the tests start their own.
+    apt-get update -qq
+    # shellcheck disable=SC2086  # names of packages, one word each
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
 usable() { # a .venv that was made here (scripts in it hold its path) and whose interpreter is still there
     [ "$(.venv/bin/python -c 'import os, pip, sys; print(os.path.realpath(sys.prefix))' 2>/dev/null)" = "$(pwd -P)/.venv" ]
 }
@@ -72,9 +96,10 @@ pip() { .venv/bin/python -m pip install -qq --constraint constraints.txt "$@"; }
 pip pip # an older one knows neither dependency groups nor build constraints
 say "packages ($kind)"
 if [ "$kind" = dev ]; then
-    pip --build-constraint constraints.txt --editable . --group dev
+    pip --build-constraint constraints.txt --editable '.[redis,postgres]' --group dev
+    get_system_packages
     printf '%s\n' "$fingerprint" >.venv/installed-runtime
 else
-    pip --build-constraint constraints.txt --editable .
+    pip --build-constraint constraints.txt --editable '.[redis,postgres]'
 fi
 printf '%s\n' "$fingerprint" >"$stamp"

@@ -1,6 +1,6 @@
 """What many tests stand on: a scripted upstream and a whole server in front of it, on free ports of loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,19 @@ import pytest
 from tailrace.cli.serve import configure_logging
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import Served, serving, settings
+from tests.support.topology import TOPOLOGIES, standing_on
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the servers of the tests stand on."""
+    parser.addoption("--topology", choices=TOPOLOGIES, default="embedded", help="what servers stand on")
+
+
+@pytest.fixture(autouse=True)
+def topology(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What this test's servers stand on, with nothing in it."""
+    with standing_on(request.config.getoption("--topology")):
+        yield
 
 
 @pytest.fixture

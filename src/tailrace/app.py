@@ -6,34 +6,46 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from ipaddress import ip_address
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from socket import socket
-from types import FrameType
 from uuid import uuid4
 
-import uvicorn
-
-from tailrace.api import asgi, metrics
+from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
+from tailrace.api.server import check_exposure, http_server
 from tailrace.api.services import Services
+from tailrace.api.shared_encoding import Encodings
+from tailrace.log.base import Log
 from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
+from tailrace.log.work import Work
+from tailrace.log.work_memory import MemoryWork
+from tailrace.runs.control import Control, Start
 from tailrace.runs.drive import Driver
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.reader import RunReader
 from tailrace.runs.runner import Runner
+from tailrace.runs.step import Policy
 from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
-from tailrace.schema.errors import SettingsError
-from tailrace.settings import Settings
+from tailrace.runs.worker import RunWorker
+from tailrace.runs.writer import RunWriter
+from tailrace.schema.errors import LogError, Overloaded, SettingsError
+from tailrace.schema.events import TraceContext
+from tailrace.schema.request import RunRequest
+from tailrace.settings import ROLES, Settings
+from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
+
+LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
 
 
 def now_ms() -> int:
@@ -46,6 +58,16 @@ def new_id(kind: str) -> str:
     return f"{kind}_{uuid4().hex}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Engines:
+    """What keeps things. Without a queue of `runs`, this one process drives what it begins."""
+
+    log: Log
+    store: Store
+    projections: Work
+    runs: Work | None
+
+
 @asynccontextmanager
 async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Services]:
     """Everything behind the API, alive. Raises SettingsError, NotReady.
@@ -53,45 +75,164 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
     async with AsyncExitStack() as stack:
-        data = Path(settings.data)
-        stack.callback(lock_data_dir(data).release)
-        log = SqliteLog(data / "log.db", gather_ms=settings.log.gather_ms)
-        stack.push_async_callback(log.close)
-        store = await open_store(f"sqlite:///{data / 'store.db'}")
-        stack.push_async_callback(store.close)
-        upstream = await stack.enter_async_context(Upstream())
+        engines = await _engines(settings, stack)
+        log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
         tracing = Tracing()
-        caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
-        driver = Driver(caller, known, store, tracing, settings.limits.max_steps)
-        runner = Runner(log, driver, tracing, run_s=settings.limits.run_s)
-        projector = Projector(log, store, keep_s=settings.log.keep_s, clock=time.monotonic)
-        reaper = Reaper(log, store, runner, action_s=settings.limits.action_s, now=now_ms, settle=projector.settle)
-        readers = Readers()
-        gauges: dict[str, tuple[str, Callable[[], float]]] = {
-            "runs_live": ("Runs being driven by this process.", lambda: len(runner.live)),
-            "readers": ("Open event streams.", lambda: readers.count),
-            "runs_set_aside": ("Runs that cannot be projected.", lambda: len(projector.set_aside)),
-        }
-        stack.push_async_callback(projector.flush)
-        await stack.enter_async_context(_background(projector.run, reaper.run))
-        stack.push_async_callback(runner.shutdown)
+        runner = await _runner(settings, environ, engines, known, tracing, stack)
+        start = runner.drive if engines.runs is None else _put(engines.runs)
+        control = Control(log, start, _reviver(engines, runner))
+        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s)
+        await _start_workers(settings, engines, runner, control, projector, stack)
+        readers, reader = Readers(), RunReader(log, store)
         yield Services(
             settings=settings,
             log=log,
             store=store,
             registry=known,
-            reader=RunReader(log, store),
-            runner=runner,
-            submitter=Submitter(log, store, runner, projector.settle),
+            reader=reader,
+            control=control,
+            submitter=Submitter(log, store, control, projector.settle, partial(_admit, settings, engines, runner)),
             tracing=tracing,
             readers=readers,
-            metrics=metrics.registry(gauges),
+            encodings=Encodings(reader),
+            gauges=partial(_gauges, engines, runner, readers),
             settle=projector.settle,
-            set_aside=projector.set_aside,
+            dead=partial(_dead, engines),
             now=now_ms,
             new_id=new_id,
         )
+
+
+async def _engines(settings: Settings, stack: AsyncExitStack) -> _Engines:
+    """The log, the store and the queues that the settings name. Raises SettingsError."""
+    alone = settings.log.url is None or settings.store.url is None
+    if alone and set(settings.server.roles) != set(ROLES):
+        raise SettingsError("server.roles: to share roles out between processes takes Redis and PostgreSQL, so that "
+                            "they can meet: set log.url and store.url (or REDIS_URL and DATABASE_URL)")  # fmt: skip
+    data = Path(settings.data)
+    if alone:
+        stack.callback(lock_data_dir(data).release)
+    store = await open_store(settings.store.url or f"sqlite:///{data / 'store.db'}")
+    stack.push_async_callback(store.close)
+    if settings.log.url is not None:
+        return await _redis_engines(settings, settings.log.url, store, stack)
+    log = SqliteLog(data / "log.db", gather_ms=settings.log.gather_ms)
+    stack.push_async_callback(log.close)
+    projections = MemoryWork()
+    await projections.put([head.run_id for head in await log.heads()])
+    return _Engines(log, store, projections, None)
+
+
+async def _redis_engines(settings: Settings, url: str, store: Store, stack: AsyncExitStack) -> _Engines:
+    try:  # an extra, for those who share runs between processes
+        from tailrace.log.redis import RedisLog
+        from tailrace.log.redis_client import Redis
+        from tailrace.log.work_redis import RedisWork
+    except ImportError as error:
+        raise SettingsError(f"log.url: Redis takes the extra `tailrace[redis]` ({error})") from error
+    redis = Redis(url, patient_s=settings.limits.outage_s, gather_ms=settings.log.gather_ms)
+    stack.push_async_callback(redis.close)
+    log = RedisLog(redis)
+    stack.push_async_callback(log.close)
+    lease_s = settings.work.lease_s
+    projections, runs = RedisWork(redis, "project", lease_s=lease_s), RedisWork(redis, "run", lease_s=lease_s)
+    stack.push_async_callback(projections.close)
+    stack.push_async_callback(runs.close)
+    return _Engines(log, store, projections, runs)
+
+
+async def _runner(
+    settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, tracing: Tracing,
+    stack: AsyncExitStack,
+) -> Runner:  # fmt: skip
+    upstream = await stack.enter_async_context(Upstream())
+    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
+    limits = settings.limits
+    policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
+    driver = Driver(caller, known, engines.store, tracing, policy)
+    return Runner(engines.log, driver, tracing, run_s=limits.run_s, now=now_ms)
+
+
+async def _start_workers(
+    settings: Settings, engines: _Engines, runner: Runner, control: Control, projector: Projector, stack: AsyncExitStack
+) -> None:
+    """Start what this process's roles do beside answering requests.
+
+    When the server stops, the last begun goes first: no run is claimed any more, those that are driven end or are
+    handed over, and what was appended is announced.
+    """
+    roles, within_s = settings.server.roles, settings.server.shutdown_s
+    announcer = Announcer(engines.log, engines.projections)
+    stack.push_async_callback(announcer.flush)
+    jobs = [announcer.run, *([projector.run] if "projector" in roles else [])]
+    if "runner" not in roles:
+        await stack.enter_async_context(_background(*jobs))
+        return
+    reaper = Reaper(
+        engines.log, engines.store, control.revive, control.expire, engines.projections.put,
+        action_s=settings.limits.action_s, keep_s=settings.log.keep_s, grace_s=LOST_AFTER_S,
+        now=now_ms, clock=time.monotonic,
+    )  # fmt: skip
+    if engines.runs is None:
+        await stack.enter_async_context(_background(*jobs, runner.watch))
+        stack.push_async_callback(runner.drain, within_s)
+        await reaper.reap(grace_s=0)  # what an earlier process of this data directory left
+        await stack.enter_async_context(_background(reaper.run))
+        return
+    work = settings.work
+    worker = RunWorker(engines.runs, engines.store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
+    await stack.enter_async_context(_background(*jobs, runner.watch, worker.renew))
+    stack.push_async_callback(worker.drain, within_s)
+    await stack.enter_async_context(_background(worker.run, reaper.run))
+
+
+def _put(runs: Work) -> Start:
+    """Have a run driven by whoever claims it."""
+
+    async def start(run: RunRequest, _writer: RunWriter, _trace: TraceContext) -> None:
+        await runs.put([run.run_id])
+
+    return start
+
+
+def _reviver(engines: _Engines, runner: Runner) -> Callable[[StoredRun], Awaitable[None]]:
+    async def revive(run: StoredRun) -> None:
+        if engines.runs is not None:
+            await engines.runs.put([run.request.run_id])
+            return
+        with suppress(LogError):  # it ended, or was changed, right now
+            await runner.take(run)
+
+    return revive
+
+
+async def _admit(settings: Settings, engines: _Engines, runner: Runner) -> None:
+    """Raises Overloaded where as many runs are under way as this process drives, or as may wait for one that does."""
+    await engines.log.ping()
+    if engines.runs is None:
+        full = len(runner.live) >= settings.work.max_runs
+    else:
+        full = await engines.runs.waiting() >= settings.work.max_waiting
+    if full:
+        raise Overloaded("as many runs are under way as this server takes on; try again later")
+
+
+def _queues(engines: _Engines) -> dict[str, Work]:
+    return {"project": engines.projections, **({"run": engines.runs} if engines.runs is not None else {})}
+
+
+async def _dead(engines: _Engines) -> dict[str, list[str]]:
+    return {kind: await work.dead() for kind, work in _queues(engines).items()}
+
+
+async def _gauges(engines: _Engines, runner: Runner, readers: Readers) -> dict[str, Value]:
+    return {
+        "runs_live": len(runner.live),
+        "readers": readers.count,
+        "waiting": {kind: await work.waiting() for kind, work in _queues(engines).items()},
+        "dead": {kind: len(run_ids) for kind, run_ids in (await _dead(engines)).items()},
+    }
 
 
 def _timeouts(settings: Settings) -> Timeouts:
@@ -139,43 +280,6 @@ async def _background(*jobs: Callable[[], Awaitable[None]]) -> AsyncIterator[Non
             await asyncio.gather(*tasks)
 
 
-class _Server(uvicorn.Server):
-    """Tells when it answers; ends the open streams when told to stop: readers come back elsewhere with their cursor."""
-
-    def __init__(self, config: uvicorn.Config, readers: Readers, started: Callable[[str], None]) -> None:
-        super().__init__(config)
-        self._readers = readers
-        self._started = started
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen."""
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.config.host, self.servers[0].sockets[0].getsockname()[1]
-            self._started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGINT or SIGTERM."""
-        self._readers.stop()
-        super().handle_exit(sig, frame)
-
-
-def check_exposure(settings: Settings, *, insecure: bool) -> None:
-    """Raises SettingsError where the server would be open to others without a key."""
-    host = settings.server.host
-    if insecure or settings.server.api_keys or host == "localhost":
-        return
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise SettingsError(
-            f"server.host: {host} can be reached by others, and no API key is set; "
-            f"set server.api_keys, or pass --insecure if that is meant"
-        )
-
-
 def _tune_interpreter() -> None:
     """Leave the collector in peace, and the loop the interpreter.
 
@@ -187,24 +291,6 @@ def _tune_interpreter() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.setswitchinterval(5e-4)
-
-
-def http_server(wired: Services, started: Callable[[str], None]) -> uvicorn.Server:
-    """The server in front of these services. `started` is told the URL once it answers."""
-    settings = wired.settings.server
-    config = uvicorn.Config(
-        asgi.build(wired),
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=round(settings.shutdown_s),
-    )
-    return _Server(config, wired.readers, started)
 
 
 async def serve(

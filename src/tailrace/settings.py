@@ -7,7 +7,7 @@ be a secret (design rule 9).
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
@@ -17,8 +17,12 @@ from tailrace.schema.errors import InvalidJson, SettingsError
 
 PREFIX = "TAILRACE_"
 DEFAULT_FILE = Path("tailrace.toml")
+WELL_KNOWN = {"REDIS_URL": ("log", "url"), "DATABASE_URL": ("store", "url")}  # as hosts set them (contract §7)
 
 Count = Annotated[int, Meta(ge=1)]
+NotNegativeCount = Annotated[int, Meta(ge=0)]
+RedisUrl = Annotated[str, Meta(pattern="^(rediss?|unix)://")]
+PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 ApiKey = Annotated[str, Meta(pattern="^[!-~]+$")]  # what a header can carry, and never empty
@@ -28,23 +32,52 @@ class _Section(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What every section shares: an unknown key is refused."""
 
 
-class Server(_Section, frozen=True, kw_only=True):
-    """Where clients come in. Sizes in bytes, times in seconds."""
+Role = Literal["api", "runner", "projector", "tools"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
+
+class Server(_Section, frozen=True, kw_only=True):
+    """What this process does (`roles`), and where clients come in. Sizes in bytes, times in seconds.
+
+    `shutdown_s`: how long what is under way may take when the server is told to stop.
+    """
+
+    roles: Annotated[list[Role], Meta(min_length=1)] = field(default_factory=lambda: list(ROLES))
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 4010
     api_keys: list[ApiKey] = field(default_factory=list)
     max_body_bytes: Count = 16 * 1024 * 1024
     keep_alive_s: Positive = 10.0
+    websockets: bool = True
     shutdown_s: NotNegative = 5.0
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
-    """How long commits may be gathered (`gather_ms`), for less CPU at more latency, and how long the log of an ended
-    run is kept beside its archive (`keep_s`)."""
+    """Where runs' logs are: in Redis (`url`), else in a file. How long commits to the file may be gathered
+    (`gather_ms`), for less CPU at more latency, and how long the log of an ended run is kept beside its archive
+    (`keep_s`)."""
 
+    url: RedisUrl | None = None
     gather_ms: NotNegative = 0.0
     keep_s: NotNegative = 60.0
+
+
+class StoreSettings(_Section, frozen=True, kw_only=True):
+    """Where threads and runs are at rest: in PostgreSQL (`url`), else in a file."""
+
+    url: PostgresUrl | None = None
+
+
+class WorkSettings(_Section, frozen=True, kw_only=True):
+    """How work is shared out between processes.
+
+    `lease_s`: how long a worker that does not answer keeps what it has claimed. `max_runs`: how many runs a process
+    drives at a time; `max_waiting`: how many may wait for one, before more are refused.
+    """
+
+    lease_s: Positive = 15.0
+    max_runs: Count = 1000
+    max_waiting: Count = 10_000
 
 
 class Defaults(_Section, frozen=True, kw_only=True):
@@ -65,11 +98,20 @@ class UpstreamSettings(_Section, frozen=True, kw_only=True):
 
 
 class Limits(_Section, frozen=True, kw_only=True):
-    """When a run ends at the latest: model calls, and seconds (working; waiting for the client's tool outputs)."""
+    """When a run ends at the latest: model calls, lost workers, and seconds (working; waiting for the client's tool
+    outputs). `outage_s`: how long a run waits for a log that is out of reach."""
 
     max_steps: Count = 50
+    max_takeovers: NotNegativeCount = 3
+    outage_s: NotNegative = 30.0
     run_s: Positive = 3600.0
     action_s: Positive = 86400.0
+
+
+class Retention(_Section, frozen=True, kw_only=True):
+    """How long the events of ended runs are kept (`tailrace gc` drops the older ones); what came of a run stays."""
+
+    archive_days: Count | None = None
 
 
 class Agent(_Section, frozen=True, kw_only=True):
@@ -85,9 +127,12 @@ class Settings(_Section, frozen=True, kw_only=True):
 
     server: Server = Server()
     log: LogSettings = LogSettings()
+    store: StoreSettings = StoreSettings()
+    work: WorkSettings = WorkSettings()
     defaults: Defaults = Defaults()
     upstream: UpstreamSettings = UpstreamSettings()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -133,6 +178,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     Other names without `__` are no settings: TAILRACE_URL and TAILRACE_API_KEY are the client's.
     """
     table: dict[str, Any] = {}
+    for name, (section, key) in WELL_KNOWN.items():
+        if environ.get(name):
+            table[section] = {key: environ[name]}
     for name in sorted(environ):
         if not name.startswith(PREFIX) or ("__" not in name and name != f"{PREFIX}DATA"):
             continue
@@ -180,6 +228,9 @@ def _at_fault(table: Mapping[str, Any], error: InvalidJson) -> str:
 
 def _variable(path: str, environ: Mapping[str, str]) -> str:
     """The environment variable that sets `path`, or that sets a part of it."""
+    for name, place in WELL_KNOWN.items():
+        if path == ".".join(place) and environ.get(name):
+            return name
     start = f"{PREFIX}{path.partition('[')[0].replace('.', '__').upper()}"
     return next((name for name in sorted(environ) if name.startswith(start)), start)
 

@@ -75,7 +75,7 @@ async def check(folder: Path, highest: dict[str, int]) -> None:
 async def end_all(folder: Path) -> None:
     """Every run can still be acquired, ended, and read to its end."""
     log = SqliteLog(folder / "log.db")
-    heads = await log.unsealed()
+    heads = await log.heads()
     assert len(heads) == RUNS
     for head in heads:
         await log.append(head.run_id, await log.acquire(head.run_id), [done(head.run_id)], TRACE)

@@ -5,6 +5,7 @@ import tracemalloc
 
 from tailrace.log import live
 from tailrace.log.memory import MemoryLog
+from tailrace.schema.batch import Batch
 from tailrace.testing.log_conformance import TRACE, collect, delta, deltas, done, seqs
 
 
@@ -16,10 +17,10 @@ async def test_the_window_is_bounded_in_batches_and_in_bytes() -> None:
     for _ in range(3 * live.WINDOW_BATCHES):
         await log.append("r", epoch, deltas(3), TRACE)
     assert len(run._window) == live.WINDOW_BATCHES
-    assert run._size == sum(map(live.size_of, run._window))
+    assert run.size == sum(map(live.size_of, run._window))
     for _ in range(20):
         await log.append("r", epoch, [delta("x" * 100_000)], TRACE)
-    assert run._size <= live.WINDOW_BYTES
+    assert run.size <= live.WINDOW_BYTES
     await log.append("r", epoch, [delta("x" * 2 * live.WINDOW_BYTES)], TRACE)
     assert len(run._window) == 1
 
@@ -49,3 +50,71 @@ async def test_an_idle_reader_costs_little() -> None:
     assert size / 1000 < 8_000
     await log.append("r", epoch, [done("r")], TRACE)
     assert {tuple(seqs(batches)) for batches in await asyncio.gather(*tails)} == {(1,)}
+
+
+async def test_a_waiting_tail_is_offered_what_comes_at_once() -> None:
+    """What `push` takes is not yielded; what it refuses is, and so is what comes until the tail waits again."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    offered: list[Batch] = []
+    willing = [True, False, True]
+
+    def push(batch: Batch) -> bool:
+        offered.append(batch)
+        return willing.pop(0)
+
+    yielded: list[Batch] = []
+
+    async def read() -> None:
+        async for batch in log.tail("r", 0, push):
+            yielded.append(batch)  # noqa: PERF401  # what has come so far is looked at meanwhile
+
+    reading = asyncio.ensure_future(read())
+    await asyncio.sleep(0)
+    await log.append("r", epoch, deltas(2), TRACE)
+    assert (seqs(offered), seqs(yielded)) == ([1, 2], [])
+    await log.append("r", epoch, deltas(1), TRACE)  # refused
+    await asyncio.sleep(0)
+    assert (seqs(offered), seqs(yielded)) == ([1, 2, 3], [3])
+    await log.append("r", epoch, [done("r")], TRACE)
+    await reading
+    assert (seqs(offered), seqs(yielded)) == ([1, 2, 3, 4], [3])
+
+
+async def test_a_tail_that_catches_up_is_offered_nothing() -> None:
+    """A reader behind the end is a cursor (design rule 8): everything it has not seen comes to it in order."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    await log.append("r", epoch, deltas(3), TRACE)
+    offered: list[Batch] = []
+
+    def push(batch: Batch) -> bool:
+        offered.append(batch)
+        return True
+
+    tail = log.tail("r", 1, push)
+    assert seqs([await anext(tail)]) == [2, 3]
+    await log.append("r", epoch, deltas(1), TRACE)
+    assert seqs([await anext(tail)]) == [4]
+    assert not offered
+
+
+async def test_a_waiting_tail_that_is_cancelled_is_offered_nothing() -> None:
+    """Who has gone takes no more, also where its task has not run since."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    offered: list[Batch] = []
+
+    def push(batch: Batch) -> bool:
+        offered.append(batch)
+        return True
+
+    async def read() -> None:
+        async for _ in log.tail("r", 0, push):
+            pass
+
+    reading = asyncio.ensure_future(read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    await log.append("r", epoch, deltas(1), TRACE)
+    assert not offered

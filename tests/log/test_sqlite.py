@@ -36,7 +36,7 @@ async def test_a_log_opened_again_goes_on_where_it_stood(tmp_path: Path) -> None
     await log.close()
     log = SqliteLog(tmp_path / "log.db")
     assert [whole(await read_all(log, run_id)) for run_id in ("live", "ended")] == before
-    assert await log.unsealed() == [Head("live", old, 3, False)]
+    assert await log.heads() == [Head("live", old, 3, False), Head("ended", 1, 2, True)]
     with pytest.raises(Sealed):
         await log.acquire("ended")
     new = await log.acquire("live")
@@ -202,15 +202,27 @@ async def test_a_run_whose_standing_left_memory_goes_on(tmp_path: Path, monkeypa
     await log.close()
 
 
-async def test_c43_ended_runs_leave_no_trace_in_memory(tmp_path: Path) -> None:
-    """Neither a writer's nor a reader's state stays of a run that has ended and that nobody reads."""
+async def test_c43_ended_runs_leave_memory(tmp_path: Path) -> None:
+    """Of runs that have ended, and that nobody reads, only the latest few stay in memory."""
     log = SqliteLog(tmp_path / "log.db")
-    for number in range(50):
+    for number in range(2 * sqlite_log.ENDED_RUNS):
         run_id = f"r{number}"
         await log.append(run_id, await log.acquire(run_id), [*deltas(3), done(run_id)], TRACE)
         await collect(log, run_id)
-    assert not log._writers
-    assert not log._live._runs
+    assert len(log._writers) == len(log._live._runs) == sqlite_log.ENDED_RUNS
+    await log.close()
+
+
+async def test_c43_long_ended_runs_leave_memory_sooner(tmp_path: Path) -> None:
+    """The latest ended runs that stay are bounded in bytes, too."""
+    log = SqliteLog(tmp_path / "log.db")
+    for number in range(12):
+        run_id = f"r{number}"
+        epoch = await log.acquire(run_id)
+        await log.append(run_id, epoch, [delta("x" * (sqlite_log.ENDED_BYTES // 8)), done(run_id)], TRACE)
+    assert sum(writer.live.size for writer in log._writers.values()) <= sqlite_log.ENDED_BYTES
+    assert 0 < len(log._writers) < 8
+    assert [seqs(await read_all(log, f"r{number}")) for number in range(12)] == [[1, 2]] * 12
     await log.close()
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from tailrace.fold.reducer import Reducer
-from tailrace.runs.step import AwaitOutputs, CallModel, Command, Decline, Finish, decide
+from tailrace.runs.step import LOST, Abandon, AwaitOutputs, CallModel, Command, Decline, Finish, Policy, decide
 from tailrace.schema.events import ItemDone, ItemStart, Payload, StepDone, StepStart
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tests.support.events import START
 
+POLICY = Policy(max_steps=2, max_takeovers=1)
 CALL = FunctionCallItem(id="f", name="n", arguments="{}", call_id="c")
 OUTPUT = FunctionCallOutputItem(id="o", call_id="c", output="1", success=True)
 CALLED: list[Payload] = [
@@ -37,6 +38,9 @@ def step(number: int, reason: str, *between: Payload) -> list[Payload]:
         ([*step(1, "tool_calls", *CALLED), *ANSWERED], CallModel(2)),
         ([*step(1, "tool_calls", *CALLED), *ANSWERED, *step(2, "pause")], Finish("limit")),
         ([*step(1, "length", *CALLED), *ANSWERED], Finish("length")),
+        (step(1, LOST), CallModel(2)),
+        (step(1, LOST, *CALLED), AwaitOutputs((CALL,))),
+        ([*step(1, LOST), *step(2, LOST)], Abandon(2)),
     ],
 )
 def test_what_comes_next(payloads: list[Payload], command: Command):
@@ -44,7 +48,7 @@ def test_what_comes_next(payloads: list[Payload], command: Command):
     state = Reducer()
     for seq, payload in enumerate([START, *payloads], 1):
         state.apply(seq, seq, payload)
-    assert decide(state, max_steps=2) == command
+    assert decide(state, POLICY) == command
 
 
 def test_c19_a_call_cut_off_by_length_is_answered_before_the_end():
@@ -52,6 +56,14 @@ def test_c19_a_call_cut_off_by_length_is_answered_before_the_end():
     state = Reducer()
     for seq, payload in enumerate([START, *step(1, "length", *CALLED)], 1):
         state.apply(seq, seq, payload)
-    command = decide(state, max_steps=2)
+    command = decide(state, POLICY)
     assert isinstance(command, Decline)
     assert command.calls == (CALL,)
+
+
+def test_a_run_may_end_with_its_clients_calls():
+    """Where the client's next request brings the outputs (contract §5), the run ends instead of waiting."""
+    state = Reducer()
+    for seq, payload in enumerate([START, *step(1, "tool_calls", *CALLED)], 1):
+        state.apply(seq, seq, payload)
+    assert decide(state, POLICY, "end") == Finish("tool_calls")

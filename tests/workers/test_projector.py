@@ -3,20 +3,31 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tailrace.fold.reducer import fold
 from tailrace.log.memory import MemoryLog
+from tailrace.log.work_memory import MemoryWork
 from tailrace.schema import codec
 from tailrace.schema.errors import NotReady
-from tailrace.schema.events import ItemDelta, ItemStart, Payload, ResponseDone, ResponseStart, TraceContext
+from tailrace.schema.events import (
+    ItemCancelled,
+    ItemDelta,
+    ItemStart,
+    Payload,
+    ResponseDone,
+    ResponseStart,
+    TraceContext,
+)
 from tailrace.schema.request import Generation, RunRequest
 from tailrace.schema.response import Response
 from tailrace.store.base import Projection, StoredRun, Thread
 from tailrace.store.sql import SqlStore, open_store
-from tailrace.workers.projector import ATTEMPTS, Projector
+from tailrace.workers.announcer import INTERVAL_S, Announcer
+from tailrace.workers.projector import Projector
 
 TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
@@ -80,7 +91,19 @@ async def begin(log: MemoryLog, store: SqlStore, run_id: str, *payloads: Payload
 
 
 def projector(log: MemoryLog, store: SqlStore) -> Projector:
-    return Projector(log, store, keep_s=60, clock=time.monotonic)
+    return Projector(log, store, MemoryWork(), keep_s=60)
+
+
+@asynccontextmanager
+async def projecting(log: MemoryLog, store: SqlStore) -> AsyncIterator[MemoryWork]:
+    """A projector at work on what is announced of the log; its queue."""
+    work = MemoryWork(lease_s=0.1)
+    jobs = [Announcer(log, work).run, Projector(log, store, work, keep_s=60).run]
+    tasks = [asyncio.create_task(job()) for job in jobs]
+    yield work
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def test_c40_a_projector_restarted_after_any_event_ends_with_the_same_state(store: CountingStore):
@@ -106,44 +129,55 @@ async def test_c40_a_projector_restarted_after_any_event_ends_with_the_same_stat
 
 
 @pytest.mark.slow
-async def test_c41_a_run_that_always_fails_is_set_aside_and_shown(store: CountingStore):
-    """After so many tries it is left, visibly; the others are projected meanwhile and go on being."""
+async def test_c41_a_run_that_always_fails_is_dead_and_shown(store: CountingStore):
+    """After so many deliveries it is left, visibly; the others are projected meanwhile and go on being."""
     log = MemoryLog()
     await begin(log, store, "poison")
     epoch = await begin(log, store, "fine")
     store.poison = "poison"
-    working = projector(log, store)
-    task = asyncio.create_task(working.run())
-    async with asyncio.timeout(10):
-        while not working.set_aside:
-            await asyncio.sleep(0.01)
-    assert working.set_aside == {"poison"}
-    assert (await store.get_run("fine")).response.last_seq == 1
-    await log.append("fine", epoch, [done("fine")], TRACE)
-    async with asyncio.timeout(5):
-        while (await store.get_run("fine")).response.status != "complete":
-            await asyncio.sleep(0.01)
-    assert store.writes.count("fine") <= ATTEMPTS + 2
-    task.cancel()
-    await asyncio.wait({task})
+    async with projecting(log, store) as work:
+        async with asyncio.timeout(10):
+            while not await work.dead():
+                await asyncio.sleep(0.01)
+        assert await work.dead() == ["poison"]
+        assert (await store.get_run("fine")).response.last_seq == 1
+        await log.append("fine", epoch, [done("fine")], TRACE)
+        async with asyncio.timeout(5):
+            while (await store.get_run("fine")).response.status != "complete":
+                await asyncio.sleep(0.01)
+        assert store.writes.count("fine") == 2
 
 
 @pytest.mark.slow
 async def test_a_store_that_is_down_blames_no_run(store: CountingStore):
-    """While the store is out of reach nothing is set aside; when it is back, nothing is missing."""
+    """While the store is out of reach nothing is counted against a run; when it is back, nothing is missing."""
     log = MemoryLog()
     await begin(log, store, "a", done("a"))
     store.down = True
-    working = projector(log, store)
-    task = asyncio.create_task(working.run())
-    await asyncio.sleep(1.2)
-    assert not working.set_aside
-    store.down = False
-    async with asyncio.timeout(5):
+    async with projecting(log, store) as work:
+        await asyncio.sleep(1.2)
+        assert not await work.dead()
+        store.down = False
+        async with asyncio.timeout(5):
+            while (await store.get_run("a")).response.status != "complete":
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_c45_a_thousand_deltas_in_a_second_cost_a_few_writes(store: CountingStore):
+    """Snapshots are written by the clock, not by the token; the last one is there."""
+    log = MemoryLog()
+    epoch = await begin(log, store, "a", ItemStart(item_id="i", item_type="message"))
+    async with projecting(log, store):
+        began = time.monotonic()
+        for _ in range(1000):
+            await log.append("a", epoch, [ItemDelta(item_id="i", delta_content="x")], TRACE)
+            await asyncio.sleep(0.001)
+        took = time.monotonic() - began
+        await log.append("a", epoch, [ItemCancelled(item_id="i"), done("a")], TRACE)
         while (await store.get_run("a")).response.status != "complete":
             await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait({task})
+    assert len(store.writes) <= took / INTERVAL_S + 2
 
 
 async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingStore):

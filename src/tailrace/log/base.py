@@ -5,13 +5,16 @@ reader sees an event before that. An append with an older epoch than the last `a
 behind the terminal event raises Sealed (the append that holds the terminal event seals).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import Payload, TraceContext
+
+# Takes a batch at once, or says False: then the tail that waits is woken and yields it. It must not raise, nor wait.
+Push = Callable[[Batch], bool]
 
 
 class Head(Struct, frozen=True):
@@ -44,20 +47,23 @@ class Log(Protocol):
         The first is cut to begin at `after` + 1. Empty at the end, and for an unknown run.
         """
 
-    def tail(self, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+    def tail(self, run_id: str, after: int = 0, push: Push | None = None) -> AsyncIterator[Batch]:
         """Batches behind `after` as they come, woken at once; ends behind the terminal event.
+
+        While it waits at the end, what is committed is offered to `push` first: a batch that it takes is not yielded.
 
         Raises NotFound for an unknown run, also where the log is deleted meanwhile.
         """
 
-    async def unsealed(self) -> list[Head]:
-        """The logs that have not ended."""
-
-    async def heads(self) -> list[Head]:
-        """All logs."""
-
     async def changed(self) -> set[str]:
         """The runs appended to since the last call; waits until there is one. For one caller: the projector."""
+
+    async def superseded(self) -> set[str]:
+        """The runs that were acquired here and have been acquired anew since, by whomever, since the last call; waits
+        until there is one. For one caller: the runner, which stops what it does under the older epoch."""
+
+    async def expire(self, run_ids: Sequence[str], seconds: float) -> None:
+        """Forget these sealed runs after so many seconds (as `delete` does); others are left alone."""
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """Forget these runs, if known. Their tails raise NotFound."""

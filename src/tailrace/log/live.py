@@ -2,7 +2,8 @@
 
 A tail is a cursor (design rule 8). While it is inside the window of newest batches it reads from memory, the very same
 Batch objects for all tails of a run, so that what `Batch.memo` made for one serves all; behind the window it pages from
-the log. All tails of a run are woken once per commit; nothing polls.
+the log. All tails of a run are woken once per commit; nothing polls. One that waits at the end with a `push` is not
+even woken: to hand a batch over in the commit itself is a fraction of what it costs to have a task run.
 
 Who holds a run's `LiveRun` keeps it alive: its writer while it is live, and each of its tails. With the last of them
 the window goes.
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from weakref import WeakValueDictionary
 
-from tailrace.log.base import Head
+from tailrace.log.base import Head, Push
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound, NotReady
 
@@ -53,10 +54,34 @@ def unknown(run_id: str) -> NotFound:
     return NotFound(f"there is no log of run {run_id!r}")
 
 
+class _Waiter:
+    """A tail that waits at the end of its run, behind `seq`."""
+
+    __slots__ = ("push", "seq", "woken")
+
+    def __init__(self, seq: int, push: Push | None) -> None:
+        self.seq = seq
+        self.push = push
+        self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, batch: Batch) -> bool:
+        """Give it the batch that has come; False where it was woken to fetch it itself."""
+        if self.push is None or self.seq != batch.first_seq - 1 or self.woken.done() or not self.push(batch):
+            self.wake()
+            return False
+        self.seq = batch.last_seq
+        return True
+
+    def wake(self) -> None:
+        """Let the tail go on."""
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
 class LiveRun:
     """One run's window and waiters. `known` once somebody has looked up where its log stands."""
 
-    __slots__ = ("__weakref__", "_size", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed")
+    __slots__ = ("__weakref__", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size")
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -65,34 +90,38 @@ class LiveRun:
         self.sealed = False
         self.gone = False
         self._window: deque[Batch] = deque()
-        self._size = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self.size = 0
+        self._waiters: set[_Waiter] = set()
 
     def learn(self, last_seq: int, sealed: bool) -> None:
         """Take in where the log was seen to stand; what was published since is newer and stays."""
         self.known = True
-        self.last_seq = max(self.last_seq, last_seq)
+        if last_seq > self.last_seq:  # others have written: what is in the window does not join on to it
+            self._window.clear()
+            self.size = 0
+            self.last_seq = last_seq
         self.sealed = self.sealed or sealed
 
     def publish(self, batch: Batch, size: int) -> None:
         """Show a committed batch of `size` bytes to the tails."""
         self._window.append(batch)
-        self._size += size
-        if self._size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
+        self.size += size
+        if self.size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
             self._trim()
         self.known = True
         self.last_seq = batch.last_seq
         if self._waiters:
-            self.wake()
+            self._waiters = {waiter for waiter in self._waiters if waiter.take(batch)}
 
     def seal(self) -> None:
         """What was published last is the end: tails that have read it are done."""
         self.sealed = True
+        self.wake()
 
     def _trim(self) -> None:
         window = self._window
-        while len(window) > 1 and (len(window) > WINDOW_BATCHES or self._size > WINDOW_BYTES):
-            self._size -= size_of(window.popleft())
+        while len(window) > 1 and (len(window) > WINDOW_BATCHES or self.size > WINDOW_BYTES):
+            self.size -= size_of(window.popleft())
 
     def batch_after(self, seq: int) -> Batch | None:
         """The part behind `seq` of the batch that holds it; None where the window does not reach there."""
@@ -118,17 +147,20 @@ class LiveRun:
         """Wake all who wait."""
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter.wake()
 
-    async def change(self) -> None:
-        """Wait for the next `wake`. Each waits on a future of its own: to cancel one harms no other."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def change(self, seq: int, push: Push | None) -> int:
+        """Wait at the end, behind `seq`, until woken: where the tail stands then, behind what `push` has taken.
+
+        Each waits on a future of its own: to cancel one harms no other.
+        """
+        waiter = _Waiter(seq, push)
         self._waiters.add(waiter)
         try:
-            await waiter
+            await waiter.woken
         finally:
             self._waiters.discard(waiter)
+        return waiter.seq
 
 
 class Live:
@@ -144,6 +176,8 @@ class Live:
         self._runs: WeakValueDictionary[str, LiveRun] = WeakValueDictionary()
         self._changed: set[str] = set()
         self._on_change: asyncio.Future[None] | None = None
+        self._superseded: set[str] = set()
+        self._on_superseded: asyncio.Future[None] | None = None
         self._closed = False
 
     def open(self, run_id: str) -> LiveRun:
@@ -152,6 +186,10 @@ class Live:
         if run is None:
             run = self._runs[run_id] = LiveRun(run_id)
         return run
+
+    def find(self, run_id: str) -> LiveRun | None:
+        """The run's live end, if somebody holds it."""
+        return self._runs.get(run_id)
 
     def publish(self, run: LiveRun, batch: Batch, size: int) -> None:
         """Show a committed batch of `size` bytes to the run's tails and to `changed`. O(1) besides the waking."""
@@ -187,7 +225,23 @@ class Live:
         changed, self._changed = self._changed, set()
         return changed
 
-    async def tail(self, run_id: str, after: int) -> AsyncIterator[Batch]:
+    def acquired(self, run_id: str, epoch: int) -> None:
+        """The run was acquired; from the second time on that makes an earlier writer's epoch stale."""
+        if epoch > 1:
+            self._superseded.add(run_id)
+            if self._on_superseded is not None and not self._on_superseded.done():
+                self._on_superseded.set_result(None)
+
+    async def superseded(self) -> set[str]:
+        """See `Log.superseded`."""
+        while not self._superseded:
+            self.check_open()
+            self._on_superseded = asyncio.get_running_loop().create_future()
+            await self._on_superseded
+        superseded, self._superseded = self._superseded, set()
+        return superseded
+
+    async def tail(self, run_id: str, after: int, push: Push | None = None) -> AsyncIterator[Batch]:
         """See `Log.tail`. Holds the cursor, and at most one page while it is behind the window."""
         run = await self._watch(run_id)
         while True:
@@ -199,13 +253,16 @@ class Live:
                 yield batch
                 after = batch.last_seq
             elif after < run.last_seq:
-                for batch in await self._read(run_id, after, TAIL_PAGE):
+                found = await self._read(run_id, after, TAIL_PAGE)
+                if not found:
+                    raise unknown(run_id)  # deleted meanwhile
+                for batch in found:
                     yield batch
                     after = batch.last_seq
             elif run.sealed:
                 return
             else:
-                await run.change()
+                after = await run.change(after, push)
 
     async def _watch(self, run_id: str) -> LiveRun:
         run = self.open(run_id)  # listen first, then look: nothing published in between is missed
@@ -227,3 +284,5 @@ class Live:
         for run in list(self._runs.values()):
             run.wake()
         self._wake_changed()
+        if self._on_superseded is not None and not self._on_superseded.done():
+            self._on_superseded.set_result(None)

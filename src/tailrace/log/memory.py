@@ -4,7 +4,8 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 
-from tailrace.log.base import Head
+from tailrace.log.base import Head, Push
+from tailrace.log.expiry import Expiry
 from tailrace.log.live import Live, last_seq_of, page, size_of, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
@@ -29,6 +30,7 @@ class MemoryLog:
         self._clock = clock
         self._runs: dict[str, _Run] = {}
         self._live = Live(self.head, self.read)
+        self._expiry = Expiry(self.delete)
 
     async def acquire(self, run_id: str) -> int:
         """See `Log.acquire`."""
@@ -38,7 +40,9 @@ class MemoryLog:
             live = self._live.open(run_id)
             live.learn(0, sealed=False)
             run = self._runs[run_id] = _Run(Writer(live))
-        return run.writer.acquire()
+        epoch = run.writer.acquire()
+        self._live.acquired(run_id, epoch)
+        return epoch
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
@@ -71,22 +75,23 @@ class MemoryLog:
         start = bisect_right(run.batches, after, key=last_seq_of)
         return page((run.batches[index] for index in range(start, len(run.batches))), after, limit)
 
-    def tail(self, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+    def tail(self, run_id: str, after: int = 0, push: Push | None = None) -> AsyncIterator[Batch]:
         """See `Log.tail`."""
-        return self._live.tail(run_id, after)
-
-    async def unsealed(self) -> list[Head]:
-        """See `Log.unsealed`."""
-        return [head for head in await self.heads() if not head.sealed]
-
-    async def heads(self) -> list[Head]:
-        """See `Log.heads`."""
-        self._live.check_open()
-        return [run.writer.head() for run in self._runs.values()]
+        return self._live.tail(run_id, after, push)
 
     async def changed(self) -> set[str]:
         """See `Log.changed`."""
         return await self._live.changed()
+
+    async def superseded(self) -> set[str]:
+        """See `Log.superseded`."""
+        return await self._live.superseded()
+
+    async def expire(self, run_ids: Sequence[str], seconds: float) -> None:
+        """See `Log.expire`."""
+        self._live.check_open()
+        known = [run_id for run_id in run_ids if run_id in self._runs]
+        self._expiry.add([run_id for run_id in known if self._runs[run_id].writer.sealed], seconds)
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """See `Log.delete`."""
@@ -101,4 +106,5 @@ class MemoryLog:
 
     async def close(self) -> None:
         """See `Log.close`."""
+        await self._expiry.close()
         self._live.close()

@@ -17,7 +17,8 @@ A call that is cancelled before its commit does nothing; after it, it is done.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,10 @@ from typing import Any, TypeVar
 import structlog
 
 from tailrace.log import sqlite_file as sql
-from tailrace.log.base import Head
+from tailrace.log.base import Head, Push
+from tailrace.log.expiry import Expiry
 from tailrace.log.live import Live, unknown
-from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
+from tailrace.log.writer import Clock, Writer, check_payloads, ends, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import LogError, NotReady, RequestError, TailraceError
@@ -39,7 +41,10 @@ T = TypeVar("T")
 
 CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begin anew
 CHECKPOINT_SECONDS = 5.0
+PROOF_SECONDS = 0.25  # since the last commit: for so long it shows that appends can be had
 QUIET_SECONDS = 1e-4  # since the last commit: what comes after this long is likely to be alone
+ENDED_RUNS = 64  # kept in memory for who reads them next,
+ENDED_BYTES = 4 << 20  # with their newest batches
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
 PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
 SLICE = 256  # batches deleted in one transaction: about a millisecond
@@ -58,13 +63,13 @@ class _Transaction:
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.batches: list[tuple[Any, ...]] = []
         self.published: list[tuple[Writer, Batch, int]] = []
-        self.acquired: list[str] = []
+        self.acquired: dict[str, int] = {}
         self.forgotten: set[str] = set()
 
     def write(self, db: sqlite3.Connection) -> None:
         """All or nothing. Raises sqlite3.Error; the transaction may then be open still."""
-        if len(self.batches) == 1 and not self.statements:
-            db.execute(sql.INSERT_BATCH, self.batches[0])  # a transaction of its own, two statements cheaper
+        if len(self.batches) + len(self.statements) == 1:  # a transaction of its own, two statements cheaper
+            db.execute(*self.statements[0]) if self.statements else db.execute(sql.INSERT_BATCH, self.batches[0])
         elif self.batches or self.statements:
             db.execute("BEGIN IMMEDIATE")
             for statement, values in self.statements:
@@ -90,10 +95,13 @@ class SqliteLog:
         (self._last_id,) = self._db.execute(sql.LAST_ID).fetchone()
         self._fresh_pages = 0  # about how many hold the batches that have no place yet
         self._writers: dict[str, Writer] = {}
+        self._ended: deque[Writer] = deque()
+        self._ended_bytes = 0
         self._group: list[tuple[asyncio.Future[Any], _Command]] = []
         self._reader = sql.Reader(path)
         self._reading = ThreadPoolExecutor(1, "tailrace-log-read")
         self._live = Live(self.head, self._read)
+        self._expiry = Expiry(self.delete)
         self._checkpoints = _Checkpoints(path, self._commit)
         self._last_commit = 0.0
         self._closed = False
@@ -107,9 +115,13 @@ class SqliteLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
+        payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
         raw = [codec.encode(payload) for payload in payloads]
-        batch: Batch = await self._submit(partial(self._append, run_id, epoch, list(payloads), raw, trace))
+        writer = self._writers.get(run_id)
+        if writer is not None and not ends(payloads) and self._fresh_pages < PLACE_PAGES and self._quiet():
+            return self._append_alone(writer, epoch, payloads, raw, trace)
+        batch: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
         return batch
 
     async def head(self, run_id: str) -> Head | None:
@@ -123,21 +135,26 @@ class SqliteLog:
         page = self._live.page(run_id, after, limit)
         return page if page is not None else await self._read(run_id, after, limit)
 
-    def tail(self, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
+    def tail(self, run_id: str, after: int = 0, push: Push | None = None) -> AsyncIterator[Batch]:
         """See `Log.tail`."""
-        return self._live.tail(run_id, after)
-
-    async def unsealed(self) -> list[Head]:
-        """See `Log.unsealed`."""
-        return await self._in_reader(self._reader.unsealed)
+        return self._live.tail(run_id, after, push)
 
     async def heads(self) -> list[Head]:
-        """See `Log.heads`."""
+        """Where all logs stand: what an earlier process of this data directory left."""
         return await self._in_reader(self._reader.heads)
 
     async def changed(self) -> set[str]:
         """See `Log.changed`."""
         return await self._live.changed()
+
+    async def superseded(self) -> set[str]:
+        """See `Log.superseded`."""
+        return await self._live.superseded()
+
+    async def expire(self, run_ids: Sequence[str], seconds: float) -> None:
+        """See `Log.expire`. Forgotten when this process ends before that: the next one expires them again."""
+        heads = [await self.head(run_id) for run_id in run_ids]
+        self._expiry.add([head.run_id for head in heads if head is not None and head.sealed], seconds)
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """See `Log.delete`. They are forgotten all at once; their batches then go in slices."""
@@ -148,13 +165,16 @@ class SqliteLog:
                 pass
 
     async def ping(self) -> None:
-        """See `Log.ping`. Commits a smallest write, because only that shows that appends can be had."""
-        await self._submit(lambda transaction: transaction.statements.append((sql.TOUCH, ())))
+        """See `Log.ping`. Commits a smallest write, because only a commit shows that appends can be had; so does one of
+        a moment ago."""
+        if self._closed or perf_counter() - self._last_commit > PROOF_SECONDS:
+            await self._submit(lambda transaction: transaction.statements.append((sql.TOUCH, ())))
 
     async def close(self) -> None:
         """See `Log.close`."""
         if self._closed:
             return
+        await self._expiry.close()
         self._closed = True
         await self._checkpoints.stop()
         self._commit()
@@ -166,6 +186,36 @@ class SqliteLog:
         self._reader.close()
         self._checkpoints.close()
         self._db.close()  # the last connection to go carries everything over and removes the write-ahead log
+
+    def _append_alone(
+        self, writer: Writer, epoch: int, payloads: Sequence[Payload], raw: Sequence[bytes], trace: TraceContext
+    ) -> Batch:
+        """What `_carry_out` does, for an append that comes alone and changes nothing but `batches`: nearly each one
+        while text comes word by word. Half of what such an append would cost is what this leaves out."""
+        batch = writer.append(epoch, payloads, raw, trace, self._clock())
+        rest = b"\n".join(raw)
+        try:
+            self._db.execute(sql.INSERT_BATCH, self._row(writer, batch, rest))
+        except Exception as error:
+            self._roll_back([batch.run_id])
+            raise NotReady(f"the log cannot be written: {error}") from error
+        self._live.publish(writer.live, batch, len(rest) + 1)
+        self._written(_pages(rest))
+        return batch
+
+    def _row(self, writer: Writer, batch: Batch, rest: bytes) -> tuple[Any, ...]:
+        self._last_id += 1
+        trace = batch.trace
+        return (
+            self._last_id, writer.key, batch.first_seq, batch.last_seq,
+            batch.timestamp, trace.traceparent, trace.tracestate, rest,
+        )  # fmt: skip
+
+    def _written(self, pages: int, others: int = 0) -> None:
+        """A commit has added `pages` of batches and `others` to the write-ahead log."""
+        self._fresh_pages += pages
+        self._checkpoints.written(pages + others)
+        self._last_commit = perf_counter()
 
     # --- group commit -----------------------------------------------------------------------------------------------
 
@@ -190,7 +240,8 @@ class SqliteLog:
 
     def _quiet(self) -> bool:
         return (
-            not self._group
+            not self._closed
+            and not self._group
             and not self._gather_seconds
             and not self._checkpoints.held
             and perf_counter() - self._last_commit > QUIET_SECONDS
@@ -226,10 +277,9 @@ class SqliteLog:
                 self._place(transaction)
             transaction.write(self._db)
         except Exception as error:
-            self._roll_back(transaction)
+            self._roll_back([*transaction.acquired, *(batch.run_id for _, batch, _ in transaction.published)])
             raise NotReady(f"the log cannot be written: {error}") from error
         self._publish(transaction)
-        self._last_commit = perf_counter()
         return outcomes
 
     def _publish(self, transaction: _Transaction) -> None:
@@ -237,17 +287,19 @@ class SqliteLog:
             self._live.publish(writer.live, batch, size)
             if writer.sealed and batch.last_seq == writer.last_seq:
                 writer.live.seal()
-                self._writers.pop(batch.run_id, None)
+                self._keep_ended(writer)
+        for run_id, epoch in transaction.acquired.items():
+            self._live.acquired(run_id, epoch)
         for run_id in transaction.forgotten:
             self._writers.pop(run_id, None)
             self._live.forget(run_id)
-        self._fresh_pages += transaction.pages
-        self._checkpoints.written(transaction.pages + len(transaction.statements))
+        self._written(transaction.pages, len(transaction.statements))
 
-    def _roll_back(self, transaction: _Transaction) -> None:
+    def _roll_back(self, run_ids: Iterable[str]) -> None:
+        self._last_commit = 0.0
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-        for run_id in (*transaction.acquired, *(batch.run_id for _, batch, _ in transaction.published)):
+        for run_id in run_ids:
             self._writers.pop(run_id, None)  # looked up again when next asked for
 
     # --- the commands that a commit carries out ---------------------------------------------------------------------
@@ -259,18 +311,20 @@ class SqliteLog:
         if writer is None:
             self._last_key += 1
             writer = self._keep(Writer(self._live.open(run_id), self._last_key))
-            transaction.statements.append((sql.INSERT_RUN, (writer.key, run_id, 0)))
-        transaction.acquired.append(run_id)
-        epoch = writer.acquire()
-        transaction.statements.append((sql.SET_EPOCH, (epoch, writer.key)))
+            epoch = writer.acquire()
+            transaction.statements.append((sql.INSERT_RUN, (writer.key, run_id, epoch)))
+        else:
+            epoch = writer.acquire()
+            transaction.statements.append((sql.SET_EPOCH, (epoch, writer.key)))
+        transaction.acquired[run_id] = epoch
         return epoch
 
     def _append(
         self,
         run_id: str,
         epoch: int,
-        payloads: list[Payload],
-        raw: list[bytes],
+        payloads: Sequence[Payload],
+        raw: Sequence[bytes],
         trace: TraceContext,
         transaction: _Transaction,
     ) -> Batch:
@@ -279,11 +333,9 @@ class SqliteLog:
             raise unknown(run_id)
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
-        stamp = (batch.timestamp, trace.traceparent, trace.tracestate)
-        self._last_id += 1
-        transaction.batches.append((self._last_id, writer.key, batch.first_seq, batch.last_seq, *stamp, rest))
+        transaction.batches.append(self._row(writer, batch, rest))
         transaction.published.append((writer, batch, len(rest) + 1))
-        transaction.pages += 1 + len(rest) // sql.PAGE_SIZE
+        transaction.pages += _pages(rest)
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch
@@ -319,6 +371,16 @@ class SqliteLog:
         last_seq, timestamp = self._db.execute(sql.LAST_BATCH, (key,)).fetchone() or (0, 0)
         return self._keep(Writer(self._live.open(run_id), key, epoch, last_seq, bool(sealed), timestamp))
 
+    def _keep_ended(self, writer: Writer) -> None:
+        """What has just ended is read once more, by the projector: it stays in memory until then, or until others have
+        ended in such number that it has to go."""
+        self._ended.append(writer)
+        self._ended_bytes += writer.live.size
+        while self._ended_bytes > ENDED_BYTES or len(self._ended) > ENDED_RUNS:
+            oldest = self._ended.popleft()
+            self._ended_bytes -= oldest.live.size
+            self._writers.pop(oldest.live.run_id, None)
+
     def _keep(self, writer: Writer) -> Writer:
         writer.live.learn(writer.last_seq, writer.sealed)
         if len(self._writers) >= MAX_WRITERS:
@@ -338,6 +400,10 @@ class SqliteLog:
             return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         except sqlite3.Error as error:
             raise NotReady(f"the log cannot be read: {error}") from error
+
+
+def _pages(rest: bytes) -> int:
+    return 1 + len(rest) // sql.PAGE_SIZE
 
 
 class _Checkpoints:

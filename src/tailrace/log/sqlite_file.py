@@ -36,7 +36,6 @@ _STEPS = (
         epoch INTEGER NOT NULL,
         sealed INTEGER NOT NULL DEFAULT 0
     );
-    CREATE INDEX unsealed_runs ON runs (run) WHERE sealed = 0;
     CREATE TABLE batches (
         id INTEGER PRIMARY KEY,
         run INTEGER NOT NULL,
@@ -98,7 +97,6 @@ _HEADS = (
     " coalesce(newest.last_seq, (SELECT max(last_seq) FROM places WHERE places.run = runs.run), 0), sealed"
     " FROM runs LEFT JOIN newest USING (run) WHERE run_id IS NOT NULL"
 )
-_UNSEALED = f"{_HEADS} AND sealed = 0 ORDER BY run"
 _HEAD = f"{_HEADS} AND run_id = ?"
 _BATCHES = (
     "SELECT last_seq, first_seq, timestamp, traceparent, tracestate, payloads"
@@ -184,12 +182,8 @@ class Reader:
         return _head(row) if row is not None else None
 
     def heads(self) -> list[Head]:
-        """See `Log.heads`."""
+        """Where all logs stand."""
         return [_head(row) for row in self._db.execute(_HEADS)]
-
-    def unsealed(self) -> list[Head]:
-        """See `Log.unsealed`."""
-        return [_head(row) for row in self._db.execute(_UNSEALED)]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -30,6 +30,11 @@ def check_payloads(payloads: Sequence[Payload]) -> None:
         raise ValueError("a terminal event must be the last of its append")
 
 
+def ends(payloads: Sequence[Payload]) -> bool:
+    """Is the last one of these terminal?"""
+    return type(payloads[-1]) in _ENDS
+
+
 class Writer:
     """Where a run's log stands, as its only writer sees it. `key` is the log's own number for the run."""
 
@@ -62,10 +67,11 @@ class Writer:
         self._check_unsealed()
         if epoch != self.epoch:
             raise StaleEpoch(f"run {self.live.run_id!r} is written under epoch {self.epoch}, not {epoch}")
-        self.timestamp = max(self.timestamp, now)
+        if now > self.timestamp:
+            self.timestamp = now
         batch = Batch(self.live.run_id, self.last_seq + 1, self.timestamp, trace, payloads=payloads, raw=raw)
         self.last_seq = batch.last_seq
-        self.sealed = type(payloads[-1]) in _ENDS
+        self.sealed = ends(payloads)
         return batch
 
     def _check_unsealed(self) -> None:

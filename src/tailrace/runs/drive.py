@@ -5,14 +5,16 @@ from itertools import chain, count
 
 from msgspec.structs import replace
 
+from tailrace.adapters.tools import unforced
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
-from tailrace.runs.step import AwaitOutputs, CallModel, Decline, Finish, decide
+from tailrace.runs.step import LOST, Abandon, AwaitOutputs, CallModel, Decline, Finish, Policy, decide
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.events import (
     Payload,
+    ProviderEvent,
     ResponseDone,
     ResponseError,
     ResponseStart,
@@ -22,7 +24,7 @@ from tailrace.schema.events import (
 )
 from tailrace.schema.items import FunctionCallOutputItem
 from tailrace.schema.request import Generation, ModelRequest, RunRequest
-from tailrace.schema.response import ErrorInfo, FinishReason
+from tailrace.schema.response import ErrorInfo, FinishReason, Response
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
 
@@ -35,7 +37,7 @@ class Driver:
     registry: Registry
     store: Store
     tracing: Tracing
-    max_steps: int
+    policy: Policy
 
     async def drive(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> None:
         """Go on until the run has ended, or waits for `POST …/outputs`. Raises LogError where another has taken it.
@@ -43,7 +45,7 @@ class Driver:
         `trace` is the parent of the steps' spans. What a provider does wrong ends the run as an event.
         """
         while True:
-            match decide(writer.state, self.max_steps):
+            match decide(writer.state, self.policy, run.on_calls):
                 case CallModel(step):
                     if not await self._step(run, writer, step, trace):
                         return
@@ -54,6 +56,9 @@ class Driver:
                     return
                 case Finish(reason):
                     await writer.append([_done(writer, reason)], trace)
+                    return
+                case Abandon(takeovers):
+                    await fail(writer, _abandoned(takeovers), trace)
                     return
 
     async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext) -> bool:
@@ -74,7 +79,7 @@ class Driver:
         return True
 
     async def _request(self, run: RunRequest, writer: RunWriter) -> ModelRequest:
-        earlier = [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
+        earlier = await self._earlier(run)
         return ModelRequest(
             provider_id=run.provider_id,
             model_id=run.model_id,
@@ -82,20 +87,48 @@ class Driver:
             generation=_generation(run, writer),
         )
 
+    async def _earlier(self, run: RunRequest) -> list[Response]:
+        """The runs that this one goes on from: those that led to the one it names, else its thread's."""
+        if run.previous_run_id is not None:
+            return await self.store.chain(run.previous_run_id)
+        if run.opens_thread:
+            return []
+        return [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
+
 
 def _generation(run: RunRequest, writer: RunWriter) -> Generation:
     """A tool that the model is made to call is called in the first step; forced in each, the run would never end."""
-    forced = run.generation.tool_choice not in {None, "auto", "none"}
-    return replace(run.generation, tool_choice=None) if forced and len(writer.state.steps) > 1 else run.generation
+    generation = run.generation
+    if len(writer.state.steps) > 1:
+        generation = replace(generation, tool_choice=unforced(generation.tool_choice))
+    return generation
 
 
 def opening(run: RunRequest, created_at: int) -> list[Payload]:
-    """A run's first events: that it exists, and what its user said."""
+    """A run's first events: that it exists, what its protocol repeats of the request, and what its user said.
+
+    Every dialect's frames are a function of the log alone (contract §4), so what a protocol repeats stands in it.
+    """
     start = ResponseStart(
         response_id=run.run_id, turn_id=run.turn_id, thread_id=run.thread_id, agent_id=run.agent_id,
         model_id=run.model_id, provider_id=run.provider_id, created_at=created_at,
     )  # fmt: skip
-    return [start, *(event for item in run.input for event in whole(item))]
+    asked: list[Payload] = []
+    if run.asked is not None:
+        data = {"protocol": run.protocol, "asked": run.asked}
+        asked = [ProviderEvent(provider_id="tailrace", name="asked", data=data)]
+    return [start, *asked, *(event for item in run.input for event in whole(item))]
+
+
+def takeover(writer: RunWriter) -> list[Payload]:
+    """What another worker's loss left half-made is cancelled where it stands; its step ends as LOST.
+
+    The event that says so comes first, so that whoever reads the log sees why. Nothing where nothing was half-made.
+    """
+    closing = writer.closing(LOST, "the worker that made this was lost")
+    if not closing:
+        return []
+    return [ProviderEvent(provider_id="tailrace", name="takeover", data={"epoch": writer.epoch}), *closing]
 
 
 def answer(writer: RunWriter, call_id: str, output: str, *, success: bool, origin: str = "system") -> list[Payload]:
@@ -116,6 +149,12 @@ def _output_id(writer: RunWriter, call_id: str) -> str:
 def _done(writer: RunWriter, reason: FinishReason) -> ResponseDone:
     state = writer.state.response()
     return ResponseDone(response_id=state.id, status="complete", finish_reason=reason, usage=state.usage)
+
+
+def _abandoned(takeovers: int) -> ErrorInfo:
+    return ErrorInfo(
+        code="interrupted", message=f"{takeovers} workers were lost over this run; submit it again", retryable=True
+    )
 
 
 async def fail(writer: RunWriter, error: ErrorInfo, trace: TraceContext) -> None:

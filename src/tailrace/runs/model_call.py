@@ -75,6 +75,7 @@ class ModelCaller:
             step=step,
             id_prefix=f"item_{step}_",
             taken_ids=frozenset(writer.state.item_ids),
+            callees=WIRES[provider.wire].callees(request.generation),
         )
         decoder = WIRES[provider.wire].decoder(context)
         async with self.upstream.open(call, self.timeouts) as reply:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, Push, batches
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import NotFound
+from tailrace.schema.errors import Expired, NotFound
 from tailrace.schema.response import ENDED, Response
 from tailrace.store.base import Store
 
@@ -34,21 +34,28 @@ class RunReader:
         return state.response() if state.start is not None else snapshot
 
     async def exists(self, run_id: str) -> None:
-        """Raises NotFound for an unknown run."""
+        """Raises NotFound for an unknown run, Expired for one that can no longer be read."""
         if await self._log.head(run_id) is None:
-            await self._store.get_run(run_id)
+            await self._look_for(run_id)
 
-    async def pages(self, run_id: str, after: int) -> AsyncIterator[Sequence[Batch]]:
+    async def _look_for(self, run_id: str) -> None:
+        if (await self._store.get_run(run_id)).expired:
+            raise Expired(
+                f"the events of run {run_id} are no longer kept", run_id=run_id, snapshot=f"/api/v2/runs/{run_id}"
+            )
+
+    async def pages(self, run_id: str, after: int, push: Push | None = None) -> AsyncIterator[Sequence[Batch]]:
         """All batches behind `after`, as they come, what is there at once together; ends behind the terminal event.
 
-        Raises NotFound. A cursor past the end of the log ends at once.
+        `push` is offered what comes while the reader waits at the end (see `Log.tail`). Raises NotFound, Expired. A
+        cursor past the end of the log ends at once.
         """
         head = await self._log.head(run_id)
         if head is not None:
             if after > head.last_seq:
                 return
             try:
-                async for batch in self._log.tail(run_id, after):
+                async for batch in self._log.tail(run_id, after, push):
                     yield (batch,)
                     after = batch.last_seq
                 return
@@ -56,6 +63,7 @@ class RunReader:
                 pass  # archived and let go meanwhile
         archived = await self._store.archived(run_id, after)
         if archived is None:
+            await self._look_for(run_id)
             raise NotFound(f"no run {run_id}", run_id=run_id)
         for page in paged(archived):
             yield page

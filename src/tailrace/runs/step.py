@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from tailrace.fold.reducer import Reducer
 from tailrace.schema.items import FunctionCallItem
-from tailrace.schema.response import FinishReason
+from tailrace.schema.request import OnCalls
+from tailrace.schema.response import ANSWERABLE, FinishReason
+
+LOST: FinishReason = "cancelled"  # how a step ends whose worker was lost: only a run that goes on has such a last step
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +39,48 @@ class Finish:
     reason: FinishReason
 
 
-Command = CallModel | AwaitOutputs | Decline | Finish
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """End the run with an error: too many workers were lost over it."""
+
+    takeovers: int
+
+
+Command = CallModel | AwaitOutputs | Decline | Finish | Abandon
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How far a run may go: model calls in all, and how often another worker may go on with it."""
+
+    max_steps: int
+    max_takeovers: int
+
 
 _CUT_OFF = "not executed: the model's answer was cut off"
 
 
-def decide(state: Reducer, max_steps: int) -> Command:
-    """The next command for a run whose items are all closed and whose last step, if any, is done."""
+def decide(state: Reducer, policy: Policy, on_calls: OnCalls = "wait") -> Command:
+    """The next command for a run whose items are all closed and whose last step, if any, is done.
+
+    A step whose worker was lost is followed by a new one, which goes on from the last completed item; whole calls in it
+    are the client's to answer, as in any other (they may have been read already).
+    """
     if not state.steps:
         return CallModel(1)
     last = state.steps[-1]
     calls = tuple(state.unanswered)
     reason: FinishReason = last.finish_reason or "error"
-    goes_on = reason in {"tool_calls", "pause"}
     if calls:
-        return AwaitOutputs(calls) if reason == "tool_calls" else Decline(calls, _CUT_OFF)
-    if not goes_on:
+        return _answer(calls, on_calls) if reason in ANSWERABLE else Decline(calls, _CUT_OFF)
+    if reason == LOST:
+        takeovers = sum(step.finish_reason == LOST for step in state.steps)
+        if takeovers > policy.max_takeovers:
+            return Abandon(takeovers)
+    elif reason not in {"tool_calls", "pause"}:
         return Finish(reason)
-    return CallModel(last.step + 1) if len(state.steps) < max_steps else Finish("limit")
+    return CallModel(last.step + 1) if len(state.steps) < policy.max_steps else Finish("limit")
+
+
+def _answer(calls: tuple[FunctionCallItem, ...], on_calls: OnCalls) -> Command:
+    return AwaitOutputs(calls) if on_calls == "wait" else Finish("tool_calls")

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tailrace.log.base import Log
-from tailrace.runs.runner import Runner
+from tailrace.runs.control import Control
 from tailrace.schema.errors import Conflict
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest, WhenBusy
@@ -18,12 +18,16 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Stores and begins runs. `settle` waits until a run whose log is sealed is stored as ended."""
+    """Stores and begins runs. `settle` waits until a run whose log is sealed is stored as ended.
+
+    `admit` raises Overloaded or NotReady where no more can be taken on: before any effect.
+    """
 
     log: Log
     store: Store
-    runner: Runner
+    control: Control
     settle: Callable[[str], Awaitable[None]]
+    admit: Callable[[], Awaitable[None]]
 
     async def submit(
         self,
@@ -34,15 +38,17 @@ class Submitter:
         now: int,
         trace: TraceContext,
     ) -> RunRequest:
-        """The run as it is stored, begun where it is new. Raises NotFound, Conflict, NotReady.
+        """The run as it is stored, begun where it is new. Raises NotFound, Conflict, Overloaded, NotReady.
 
         The same `run_id` with the same `digest` gives the run that is there; with another one it is a Conflict.
         """
-        await self.log.ping()
+        await self.admit()
         run = StoredRun(request=request, digest=digest, response=_queued(request, now))
         stored = await self._create(run, new_thread, when_busy, trace)
         if stored is run:
-            await self.runner.begin(run, trace)
+            await self.control.begin(run, trace)
+        elif stored.response.status == "queued":  # the word to begin it may have been lost with the first answer
+            await self.control.revive(stored)
         return stored.request
 
     async def _create(
@@ -60,7 +66,7 @@ class Submitter:
     async def _freed(self, run_id: str, when_busy: WhenBusy, trace: TraceContext) -> bool:
         """Has the run that holds the thread ended, by itself or by our doing?"""
         if when_busy == "interrupt":
-            await self.runner.stop(run_id, "interrupted by a newer message", trace)
+            await self.control.stop(run_id, "interrupted by a newer message", trace)
         head = await self.log.head(run_id)
         if head is None or not head.sealed:
             return False

@@ -38,7 +38,7 @@ class RunWriter:
         self.grammar = Grammar()
         self.origin: TraceContext | None = None  # the span that the run began with
         self._log = log
-        self._epoch = epoch
+        self.epoch = epoch
 
     @classmethod
     async def open(cls, log: Log, run_id: str) -> "RunWriter":
@@ -56,7 +56,7 @@ class RunWriter:
         """
         legal = [self._legal(payload) for payload in payloads]
         if legal:
-            batch = await self._log.append(self.run_id, self._epoch, legal, trace)
+            batch = await self._log.append(self.run_id, self.epoch, legal, trace)
             self._keep(batch)
 
     def _legal(self, payload: Payload) -> Payload:

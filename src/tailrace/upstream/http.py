@@ -25,6 +25,7 @@ _DEFAULTS = Timeouts()
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_S = 10.0
 _LINGER_S = 1.0
+_PIECE_BYTES = 64 * 1024
 _SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
 _MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
 
@@ -166,7 +167,7 @@ class Upstream:
             async with asyncio.timeout_at(sent + limit) as timer:
                 return await self._session.post(
                     call.url,
-                    data=io.BytesIO(call.body),  # bytes of over a megabyte would go out in one write (aiohttp warns)
+                    data=_body(call.body),
                     headers=_headers(call),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(connect=timeouts.connect_s),
@@ -184,6 +185,11 @@ async def _check(response: aiohttp.ClientResponse, call: Call) -> None:
     if not 200 <= response.status < 300:
         body = redact(await _error_body(response), call.headers)
         raise http_error(response.status, response.headers, body)
+
+
+def _body(body: bytes) -> bytes | io.BytesIO:
+    """As bytes it goes out with the head, in one write; a long one (aiohttp warns of those) piece by piece."""
+    return body if len(body) < _PIECE_BYTES else io.BytesIO(body)
 
 
 def _headers(call: Call) -> CIMultiDict[str]:

@@ -1,8 +1,9 @@
-"""Ends what nobody else will: runs whose server died, runs whose client never answered, logs of deleted threads."""
+"""Looks for what nobody else will see to: runs that nobody drives, runs whose client never answered, logs of deleted
+threads, runs that were not to be kept."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,33 +16,27 @@ logger = structlog.get_logger()
 INTERVAL_S = 15.0
 
 
-class Drives(Protocol):
-    """What the reaper needs of a runner."""
-
-    @property
-    def live(self) -> Collection[str]:
-        """The runs being driven."""
-
-    async def recover(self, run: StoredRun) -> None:
-        """Begin or end a run that nobody drives."""
-
-    async def expire(self, run_id: str) -> None:
-        """End a run that waited too long."""
-
-
+@dataclass(frozen=True, slots=True)
 class Reaper:
-    """Looks at the live runs at the start and every few seconds. `now` gives milliseconds since the epoch."""
+    """Looks at the live runs at the start and every few seconds.
 
-    def __init__(
-        self, log: Log, store: Store, runner: Drives, *, action_s: float, now: Callable[[], int],
-        settle: Callable[[str], Awaitable[None]],
-    ) -> None:  # fmt: skip
-        self._log = log
-        self._store = store
-        self._runner = runner
-        self._action_ms = action_s * 1000
-        self._now = now
-        self._settle = settle
+    `revive` has a run driven that nobody drives (nothing happens to one that somebody does); it is asked for runs whose
+    log stood still for `grace_s`, by this process's own `clock`: those of nodes may differ. `expire` ends one whose
+    client took longer than `action_s` over its tools' outputs, `project` has runs projected. One that is not to be kept
+    goes `keep_s` after its end. `now` gives milliseconds since the epoch.
+    """
+
+    log: Log
+    store: Store
+    revive: Callable[[StoredRun], Awaitable[None]]
+    expire: Callable[[str], Awaitable[None]]
+    project: Callable[[Sequence[str]], Awaitable[None]]
+    action_s: float
+    keep_s: float
+    grace_s: float
+    now: Callable[[], int]
+    clock: Callable[[], float]
+    seen: dict[str, tuple[int, float]] = field(default_factory=dict)  # run_id -> its last seq, and when that was new
 
     async def run(self) -> None:
         """Reap until cancelled."""
@@ -52,23 +47,37 @@ class Reaper:
                 logger.warning("reaping put off", error=error.message)
             await asyncio.sleep(INTERVAL_S)
 
-    async def reap(self) -> None:
-        """One round. Raises NotReady."""
-        for run in await self._store.live_runs():
-            if run.request.run_id not in self._runner.live:
-                await self._look_after(run)
-        doomed = await self._store.doomed_logs()
+    async def reap(self, grace_s: float | None = None) -> None:
+        """One round, with another `grace_s` if given. Raises NotReady."""
+        live = await self.store.live_runs()
+        for run in live:
+            await self._look_after(run, self.grace_s if grace_s is None else grace_s)
+        for run_id in self.seen.keys() - {run.request.run_id for run in live}:
+            del self.seen[run_id]
+        for run_id in await self.store.unkept(self.now() - int(self.keep_s * 1000)):
+            await self.store.delete_run(run_id)
+        doomed = await self.store.doomed_logs()
         if doomed:
-            await self._log.delete(doomed)
-            await self._store.logs_deleted(doomed)
+            await self.log.delete(doomed)
+            await self.store.logs_deleted(doomed)
 
-    async def _look_after(self, run: StoredRun) -> None:
+    async def _look_after(self, run: StoredRun, grace_s: float) -> None:
         run_id = run.request.run_id
-        waits = run.response.status == "requires_action"
-        if waits and self._now() - run.response.updated_at > self._action_ms:
-            await self._runner.expire(run_id)
-        elif not waits:
-            await self._runner.recover(run)
-        head = await self._log.head(run_id)
+        head = await self.log.head(run_id)
         if head is not None and head.sealed:
-            await self._settle(run_id)
+            await self.project([run_id])
+            return
+        if run.response.status == "requires_action":
+            if self.now() - run.response.updated_at > self.action_s * 1000:
+                await self.expire(run_id)
+                await self.project([run_id])
+        elif self._stood_still(run_id, head.last_seq if head is not None else 0) >= grace_s:
+            await self.revive(run)
+
+    def _stood_still(self, run_id: str, last_seq: int) -> float:
+        """For how many seconds the log has ended at this seq, as far as this process knows."""
+        known, since = self.seen.get(run_id, (-1, 0.0))
+        if known != last_seq:
+            since = self.clock()
+            self.seen[run_id] = (last_seq, since)
+        return self.clock() - since

@@ -1,17 +1,20 @@
-"""Writes the tables of docs/protocol.md from the schema and the grammar: `python scripts/make_protocol.py`.
+"""Writes the tables of the documentation from the code that they are about: `python scripts/make_tables.py`.
 
 What stands between `<!-- table: NAME -->` and `<!-- end -->` is replaced; the rest is written by hand. A test fails
-while the file is not what this makes of it.
+while a file is not what this makes of it.
 """
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from tailrace.api.metrics import GAUGES
+from tailrace.dialects.linters import RULESETS
 from tailrace.dialects.upserts.encode import GRADIENT
 from tailrace.fold.grammar import RULES, Rule
 from tailrace.schema.errors import CODES
@@ -19,7 +22,7 @@ from tailrace.schema.events import Event, Payload
 from tailrace.schema.items import OutputItem, Part
 from tailrace.schema.response import Response, Step, Usage
 
-PROTOCOL = Path(__file__).parent.parent / "docs" / "protocol.md"
+DOCS = Path(__file__).parent.parent / "docs"
 _PLACE = re.compile(r"(<!-- table: (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -97,6 +100,33 @@ def _codes() -> str:
     return "\n".join(["| code | worth another try |", "|---|---|", *rows])
 
 
+def _metrics() -> str:
+    rows = [f"| `tailrace_{name}` | {text} |" for name, text in GAUGES.items()]
+    return "\n".join(["| gauge | what it says |", "|---|---|", *rows])
+
+
+def _lint(dialect: str) -> str:
+    """The linter's rules for a dialect's events."""
+    rows = [f"| `{rule.name}` | {rule.demand} | {rule.clause} |" for rule in RULESETS[dialect].rules]
+    return "\n".join(["| rule | what holds | says |", "|---|---|---|", *rows])
+
+
+def _framing() -> str:
+    """The linter's rules of form, with the dialects that have them."""
+    dialects: dict[tuple[str, str], list[str]] = {}
+    clauses: dict[tuple[str, str], dict[str, None]] = {}
+    for ruleset in RULESETS.values():
+        for rule in ruleset.framing.rules:
+            dialects.setdefault((rule.name, rule.demand), []).append(ruleset.dialect)
+            clauses.setdefault((rule.name, rule.demand), {})[rule.clause] = None
+    rows = [
+        f"| `{name}` | {demand} | {'all' if len(found) == len(RULESETS) else ', '.join(found)} "
+        f"| {'; '.join(clauses[name, demand])} |"
+        for (name, demand), found in dialects.items()
+    ]
+    return "\n".join(["| rule | what holds | in | says |", "|---|---|---|---|", *rows])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "items": lambda: _structs(OutputItem),
     "parts": lambda: _structs(Part),
@@ -105,6 +135,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "events": lambda: _structs(Payload),
     "grammar": _grammar,
     "codes": _codes,
+    "metrics": _metrics,
+    "framing": _framing,
+    **{dialect: partial(_lint, dialect) for dialect in RULESETS},
     "gradient": lambda: ", ".join(map(str, GRADIENT)) + ", and so on by the last.",
 }
 
@@ -114,5 +147,11 @@ def made(text: str) -> str:
     return _PLACE.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}\n{match[3]}", text)
 
 
+def documents() -> list[Path]:
+    """The files that have tables in them."""
+    return [path for path in sorted(DOCS.glob("*.md")) if _PLACE.search(path.read_text(encoding="utf-8"))]
+
+
 if __name__ == "__main__":
-    PROTOCOL.write_text(made(PROTOCOL.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in documents():
+        document.write_text(made(document.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""What others do to runs, from whichever process: begin one, give it outputs, call it off.
+
+Each opens the run's log anew, so that the writer before is fenced off (design rule 4); whoever drives the run notices
+(`Log.superseded`). No process needs to know which other one that is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from tailrace.fold.reducer import Reducer
+from tailrace.log.base import Log, batches
+from tailrace.runs.drive import abort, answer, fail, opening
+from tailrace.runs.writer import RunWriter
+from tailrace.schema.errors import Conflict, InvalidRequest, Sealed, StaleEpoch
+from tailrace.schema.events import TraceContext
+from tailrace.schema.items import FunctionCallOutputItem
+from tailrace.schema.request import RunRequest
+from tailrace.schema.response import ErrorInfo
+from tailrace.store.base import StoredRun
+
+CANCELLED = "cancelled by the user"
+UNANSWERED = ErrorInfo(code="limit", message="the client sent no tool outputs within the time that the server allows")
+
+# Has a run driven, from where its log is: by this process, or by whoever claims it.
+Start = Callable[[RunRequest, RunWriter, TraceContext], Awaitable[None]]
+
+
+# Has a run driven that may have been lost; nothing happens to one that somebody drives.
+Revive = Callable[[StoredRun], Awaitable[None]]
+
+
+class ToolOutput(NamedTuple):
+    """One result of a tool that the client ran."""
+
+    call_id: str
+    output: str
+    success: bool
+
+
+class Control:
+    """Begins, answers and ends runs through their logs."""
+
+    def __init__(self, log: Log, start: Start, revive: Revive) -> None:
+        self._log = log
+        self._start = start
+        self._revive = revive
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def begin(self, run: StoredRun, trace: TraceContext) -> None:
+        """Put a new run's first events in the log, then have it driven. Raises NotReady."""
+        async with self._alone(run.request.run_id):
+            writer = await RunWriter.open(self._log, run.request.run_id)
+            if writer.origin is not None:
+                return  # begun already, by who looks for lost runs
+            await writer.append(opening(run.request, run.response.created_at), trace)
+            await self._start(run.request, writer, trace)
+
+    async def revive(self, run: StoredRun) -> None:
+        """See to it that somebody drives the run. Raises NotReady."""
+        async with self._alone(run.request.run_id):
+            await self._revive(run)
+
+    async def outputs(self, stored: StoredRun, outputs: Sequence[ToolOutput], trace: TraceContext) -> None:
+        """Take tool outputs from the client; the run goes on when all are there.
+
+        What was taken before is taken again, and changes nothing: a client that had no answer may ask anew. Raises
+        Conflict where the run does not wait for any, InvalidRequest for a `call_id` it does not wait for.
+        """
+        run = stored.request
+        async with self._alone(run.run_id):
+            if await self._taken(run.run_id, outputs):
+                await self._revive(stored)
+                return
+            writer = await self._open(run.run_id)
+            waiting = {call.call_id for call in writer.state.unanswered}
+            for index, output in enumerate(outputs):
+                if output.call_id not in waiting:
+                    message = f"the run does not wait for an output of call {output.call_id!r}"
+                    raise InvalidRequest(message, field=f"outputs[{index}].call_id")
+                waiting.discard(output.call_id)
+            events = [
+                event
+                for output in outputs
+                for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
+            ]
+            try:
+                await writer.append(events, trace)
+            except StaleEpoch as error:
+                raise Conflict(f"run {run.run_id} was changed by another meanwhile", run_id=run.run_id) from error
+            if not waiting:
+                await self._start(run, writer, trace)
+
+    async def _taken(self, run_id: str, outputs: Sequence[ToolOutput]) -> bool:
+        """Are these outputs in the log already? Raises Conflict where the run works: to open its log would stop it."""
+        state = Reducer()
+        async for batch in batches(self._log, run_id):
+            state.fold((batch,))
+        items = [item for item in state.items() if isinstance(item, FunctionCallOutputItem) and item.origin == "user"]
+        known = {ToolOutput(item.call_id, item.output, item.success) for item in items}
+        if known.issuperset(outputs):
+            return True
+        if state.status != "requires_action":
+            raise Conflict(f"run {run_id} does not wait for outputs", run_id=run_id)
+        return False
+
+    async def _open(self, run_id: str) -> RunWriter:
+        try:
+            return await RunWriter.open(self._log, run_id)
+        except Sealed as error:
+            raise Conflict(f"run {run_id} has ended", run_id=run_id) from error
+
+    async def stop(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None = None) -> None:
+        """End the run, whether it works or waits: with an error, or, for a plain reason, as aborted.
+
+        Returns when it has ended; nothing happens to one that had ended before.
+        """
+        async with self._alone(run_id):
+            try:
+                writer = await RunWriter.open(self._log, run_id)
+            except Sealed:
+                return
+            if writer.origin is None:
+                return  # not begun: who begins it drives it
+            if isinstance(ending, ErrorInfo):
+                await fail(writer, ending, trace or writer.origin)
+            else:
+                await abort(writer, ending, trace or writer.origin)
+
+    async def expire(self, run_id: str) -> None:
+        """End a run whose client sent no tool outputs in time."""
+        await self.stop(run_id, UNANSWERED)
+
+    @asynccontextmanager
+    async def _alone(self, run_id: str) -> AsyncIterator[None]:
+        """One change of a run at a time in this process; between processes the epoch decides."""
+        lock = self._locks.setdefault(run_id, asyncio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(run_id, None)
