@@ -3,12 +3,14 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install runtime serve test test-clients quick lint chaos bench pin clean
+.PHONY: help install runtime serve test topologies test-clients quick lint chaos bench pin clean
 
 BIN = .venv/bin
 ARGS ?=
 # Two workers: a test that starts a server has two processes of its own.
 PYTEST = $(BIN)/python -m pytest -q -n 2
+# What the API promises, on whatever it stands (`--topology`); the tests left out bring their own nodes.
+API = tests/api --ignore=tests/api/test_scaled.py
 
 # One line of progress per stage, coloured where a person is looking.
 stage = @if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then printf '\033[36m%-8s\033[0m %s\n' '$(1)' '$(2)'; \
@@ -30,6 +32,13 @@ serve: runtime  ## install what it takes and run the server: make serve ARGS="--
 test: lint  ## every check and every test
 	$(call stage,test,the whole suite)
 	@$(PYTEST) $(ARGS)
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory topologies)
+
+topologies: install  ## the tests of the API over Redis and PostgreSQL: on one node, and with its roles in four
+	$(call stage,test,the API on Redis and PostgreSQL)
+	@$(PYTEST) $(API) --topology scaled
+	$(call stage,test,the API with its roles in four nodes)
+	@$(PYTEST) $(API) --topology split
 
 test-clients: install  ## real clients against the server: SDKs, frameworks, Codex, Claude Code
 	@sh scripts/clients.sh

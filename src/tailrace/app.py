@@ -165,7 +165,7 @@ async def _start_workers(
     roles, within_s = settings.server.roles, settings.server.shutdown_s
     announcer = Announcer(engines.log, engines.projections)
     stack.push_async_callback(announcer.flush)
-    jobs = [announcer.run, *([projector.run] if "projector" in roles else [])]
+    jobs = [announcer.run, runner.watch, *([projector.run] if "projector" in roles else [])]
     if "runner" not in roles:
         await stack.enter_async_context(_background(*jobs))
         return
@@ -175,14 +175,14 @@ async def _start_workers(
         now=now_ms, clock=time.monotonic,
     )  # fmt: skip
     if engines.runs is None:
-        await stack.enter_async_context(_background(*jobs, runner.watch))
+        await stack.enter_async_context(_background(*jobs))
         stack.push_async_callback(runner.drain, within_s)
         await reaper.reap(grace_s=0)  # what an earlier process of this data directory left
         await stack.enter_async_context(_background(reaper.run))
         return
     work = settings.work
     worker = RunWorker(engines.runs, engines.store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
-    await stack.enter_async_context(_background(*jobs, runner.watch, worker.renew))
+    await stack.enter_async_context(_background(*jobs, worker.renew))
     stack.push_async_callback(worker.drain, within_s)
     await stack.enter_async_context(_background(worker.run, reaper.run))
 

@@ -136,7 +136,7 @@ async def test_a_call_id_used_again_in_a_later_step_is_another_call(server: Serv
 
 
 async def test_outputs_must_be_waited_for(server: Served):
-    """An unknown call is refused by name; so are outputs for a run that works or has ended."""
+    """An unknown call is refused by name; so are other outputs than before for a run that works or has ended."""
     server.upstream.enqueue([Call("weather", "{}", call_id="c1")], [Gate("g"), Text("done")])
     run_id = (await server.client.submit(prompt="weather?", tools=[WEATHER]))["run_id"]
     await until(server, run_id, "requires_action")
@@ -148,10 +148,26 @@ async def test_outputs_must_be_waited_for(server: Served):
     await server.upstream.received(2)
     for _ in range(2):
         with pytest.raises(ClientError) as refused:
-            await server.client.outputs(run_id, [{"call_id": "c1", "output": "x"}])
+            await server.client.outputs(run_id, [{"call_id": "c1", "output": "y"}])
         assert refused.value.status == 409
         server.upstream.gate("g").open()
         await events_of(server, run_id)
+
+
+async def test_outputs_that_are_sent_again_change_nothing(server: Served):
+    """A client that had no answer asks anew, while the run works and when it has ended: it is accepted once more."""
+    server.upstream.enqueue([Call("weather", "{}", call_id="c1")], [Gate("g"), Text("done")])
+    run_id = (await server.client.submit(prompt="weather?", tools=[WEATHER]))["run_id"]
+    await until(server, run_id, "requires_action")
+    await server.client.outputs(run_id, [{"call_id": "c1", "output": "x"}])
+    await server.upstream.received(2)
+    for _ in range(2):
+        await server.client.outputs(run_id, [{"call_id": "c1", "output": "x"}])
+        server.upstream.gate("g").open()
+        events = await events_of(server, run_id)
+    items = (await server.client.run(run_id)).output_items
+    outputs = [item for item in items if isinstance(item, FunctionCallOutputItem)]
+    assert (len(outputs), events[-1].type, len(server.upstream.requests)) == (1, "response_done", 2)
 
 
 @every_wire

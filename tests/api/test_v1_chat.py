@@ -249,18 +249,6 @@ async def test_a_cancelled_run_ends_its_stream_with_an_error(server: Served):
     assert chunks_of(b"\n".join(rest.split(b"\n")[1:]))[-1]["error"]["code"] == "cancelled"
 
 
-async def test_a_run_that_is_not_kept_is_forgotten(server: Served):
-    """`store: false`: there is nothing to come back to."""
-    _, answer = await post(server, store=False)
-    async with aiohttp.ClientSession() as session:
-        for _ in range(200):
-            async with session.get(f"{server.url}/api/v2/runs/{answer['id']}") as reply:
-                if reply.status == 404:
-                    return
-            await asyncio.sleep(0.02)
-    raise AssertionError("the run is still there")
-
-
 # --- what goes wrong ----------------------------------------------------------------------------------------------
 
 

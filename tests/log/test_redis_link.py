@@ -40,7 +40,7 @@ async def test_commands_of_one_turn_share_a_write(client: Redis) -> None:
     assert wire is not None
     written = []
     write = wire.write
-    wire.write = lambda commands: (written.append(len(commands)), write(commands))[1]  # type: ignore[method-assign]
+    wire.write = lambda commands: (written.append(len(commands)), write(commands))[1]  # type: ignore[method-assign]  # to count what it writes
     await asyncio.gather(*(client.call("PING") for _ in range(50)))
     assert written == [50]
 

@@ -15,6 +15,7 @@ from tailrace.fold.reducer import Reducer
 from tailrace.schema.events import Event, ItemDelta, ProviderEvent
 from tailrace.schema.items import MessageItem
 from tailrace.settings import Settings
+from tailrace.store.base import StoredRun
 from tailrace.testing.moves import Burst, Gate, Paced, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.postgres import Postgres, shared
@@ -89,6 +90,30 @@ async def test_what_ends_in_time_is_not_handed_over(scaled: Given, upstream: Scr
     assert (state.status, said(state), len(upstream.requests)) == ("complete", ["so far and on"], 1)
 
 
+async def test_what_is_taken_while_it_stops_is_handed_over_too(scaled: Given, upstream: ScriptedUpstream):
+    """A run that was claimed and not yet begun when the time was up does not keep the runner."""
+    given = scaled(work={"lease_s": 60}, server={"shutdown_s": 0.1})
+    upstream.script = lambda _: [Gate("g"), Text("done")]
+    claimed, looked_up = asyncio.Event(), asyncio.Event()
+    async with serving(in_role(given, "api"), upstream) as server:
+        async with asyncio.timeout(10), app.services(in_role(given, "runner"), {}) as node:
+            get_run = node.store.get_run
+
+            async def slowly(run_id: str) -> StoredRun:
+                claimed.set()
+                await looked_up.wait()
+                return await get_run(run_id)
+
+            node.store.get_run = slowly  # type: ignore[method-assign]  # a store that takes its time
+            run_id = (await server.client.submit(prompt="x"))["run_id"]
+            await claimed.wait()
+            asyncio.get_running_loop().call_later(0.5, looked_up.set)
+        upstream.gate("g").open()
+        async with asyncio.timeout(5), app.services(in_role(given, "runner"), {}):
+            _, state = await whole(server.client, run_id)
+    assert (state.status, said(state)) == ("complete", ["done"])
+
+
 async def test_a_runner_that_returns_from_the_dead_is_refused(scaled: Given, upstream: ScriptedUpstream):
     """Cut off from Redis it loses its claim; what it says afterwards, under its older epoch, is in no log (rule 4)."""
     given = scaled(work={"lease_s": 0.6})
@@ -114,11 +139,16 @@ async def test_a_runner_that_returns_from_the_dead_is_refused(scaled: Given, ups
     assert said(state) == ["a life after"]
 
 
-async def test_live_runs_wait_while_redis_is_away(tmp_path: Path, upstream: ScriptedUpstream):
-    """Killed in mid-stream and back after two seconds: no event is lost or doubled, and the model is asked once."""
+@pytest.mark.parametrize("lease_s", [15, 0.5])
+async def test_live_runs_wait_while_redis_is_away(tmp_path: Path, upstream: ScriptedUpstream, lease_s: float):
+    """Killed in mid-stream and back after two seconds: no event is lost or doubled, and the model is asked once.
+
+    Also where claims lapse meanwhile: their runner claims them again itself, and does not stop what it does.
+    """
     upstream.enqueue([Paced(0.01, (Burst(300),))])
     with redis_server(tmp_path) as redis:
-        given = settings(tmp_path / "data", upstream, log={"url": redis.url}, store={"url": shared().new_store()})
+        engines = {"log": {"url": redis.url}, "store": {"url": shared().new_store()}}
+        given = settings(tmp_path / "data", upstream, **engines, work={"lease_s": lease_s})
         async with serving(given, upstream) as server:
             run_id = (await server.client.submit(prompt="x"))["run_id"]
             await see_text(server.client, run_id)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from tailrace.client.client import ClientError
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.runner import Runner
@@ -157,3 +158,15 @@ async def test_c57_logs_of_deleted_threads_go_even_after_a_crash(server: Served,
     await reaper(server, runner).reap()
     assert await server.services.log.head(run_id) is None
     assert await server.services.store.doomed_logs() == []
+
+
+async def test_a_run_that_is_not_kept_is_forgotten(server: Served, runner: Runner):
+    """`store: false`: a while after its end there is nothing to come back to."""
+    body = {"model": "responses/m", "messages": [{"role": "user", "content": "x"}], "store": False}
+    run_id = (await server.client.request("POST", "/v1/chat/completions", body))["id"]
+    await server.services.settle(run_id)
+    await reaper(server, runner).reap()
+    with pytest.raises(ClientError) as unknown:
+        await server.client.run(run_id)
+    assert unknown.value.status == 404
+    assert await server.services.log.head(run_id) is None

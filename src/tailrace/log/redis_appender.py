@@ -80,7 +80,7 @@ class Appender:
         """Is nothing under way?"""
         return not self._queue and self._restoring is None
 
-    async def append(self, payloads: list[Payload], raw: list[bytes], trace: TraceContext) -> Batch:
+    def append(self, payloads: list[Payload], raw: list[bytes], trace: TraceContext) -> "asyncio.Future[Batch]":
         """Append behind all that was asked for before. Raises StaleEpoch, Sealed, NotFound and NotReady."""
         if self._lost is not None:
             raise self._lost
@@ -88,7 +88,7 @@ class Appender:
         self._queue.append(append)
         if len(self._queue) == 1:
             self._next()
-        return await append.appended
+        return append.appended
 
     def _next(self) -> None:
         """Send the next append that is still wanted."""

@@ -92,8 +92,8 @@ class Runner:
         """End, until cancelled, the tasks of runs that another writer has taken."""
         while True:
             for run_id in await self._log.superseded():
-                driven, head = self._driven.get(run_id), await self._log.head(run_id)
-                if driven is not None and (head is None or head.epoch > driven.epoch):
+                driven = self._driven.get(run_id)
+                if driven is not None and await self._is_taken(run_id, driven.epoch):
                     driven.task.cancel()
 
     def leave(self, run_ids: Collection[str]) -> None:
@@ -130,8 +130,9 @@ class Runner:
             return True
         except TimeoutError:
             ending = TOO_LONG
-        except LogError:
-            return True  # another writer has taken the run
+        except LogError as error:
+            logger.warning("run left", run_id=run.run_id, error=type(error).__name__)
+            return await self._is_taken(run.run_id, writer.epoch)
         except NotReady as error:
             logger.warning("run left", run_id=run.run_id, error=error.message)
             return False
@@ -141,6 +142,14 @@ class Runner:
         finally:
             self._forget(run.run_id)
         return await self._end(run.run_id, ending)
+
+    async def _is_taken(self, run_id: str, epoch: int) -> bool:
+        """Has another writer the run, or is it over? Where not, this one lost it by an outage of the log."""
+        try:
+            head = await self._log.head(run_id)
+        except NotReady:
+            return False
+        return head is None or head.sealed or head.epoch > epoch
 
     def _forget(self, run_id: str) -> None:
         driven = self._driven.get(run_id)
