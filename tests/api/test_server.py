@@ -1,5 +1,6 @@
 """The server as a whole: keys, limits, defaults, health, traces, secrets."""
 
+import importlib.util
 import logging
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ from tailrace.settings import Settings
 from tailrace.testing.moves import Burst, Call, HttpError, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.registry import configured_registry
+from tests.support.process import ServerProcess
 from tests.support.server import Served, serving, settings
 
 SECRET = "sk-" + "verysecret" * 3
@@ -218,3 +220,14 @@ async def test_c60_a_key_stands_nowhere(
     files = contents(tmp_path)
     told = "".join(capfd.readouterr()) + caplog.text
     assert not any(SECRET.encode() in data for data in [*seen, *files, told.encode()])
+
+
+@pytest.mark.slow
+async def test_the_server_loads_no_model_library_of_others(tmp_path: Path, upstream: ScriptedUpstream):
+    """pydantic is installed here, with the clients' SDKs; a server has no use for it and does without its memory."""
+    assert importlib.util.find_spec("pydantic") is not None
+    process = ServerProcess(tmp_path, upstream)
+    await process.start()
+    assert (await process.get("/openapi.json"))[0] == 200
+    assert "pydantic" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+    await process.kill()
