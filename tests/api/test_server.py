@@ -222,6 +222,11 @@ async def test_c60_a_key_stands_nowhere(
     assert not any(SECRET.encode() in data for data in [*seen, *files, told.encode()])
 
 
+def mapped(pid: int) -> str:
+    """The files that a process has in its memory."""
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 async def test_the_server_loads_no_model_library_of_others(tmp_path: Path, upstream: ScriptedUpstream):
     """pydantic is installed here, with the clients' SDKs; a server has no use for it and does without its memory."""
@@ -229,5 +234,5 @@ async def test_the_server_loads_no_model_library_of_others(tmp_path: Path, upstr
     process = ServerProcess(tmp_path, upstream)
     await process.start()
     assert (await process.get("/openapi.json"))[0] == 200
-    assert "pydantic" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+    assert "pydantic" not in mapped(process.pid)
     await process.kill()
