@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.schema import codec
-from tailrace.schema.events import ItemDelta, ItemDone, ItemStart, Payload
+from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
-from tests.support.chat import asked, call, deltas, message_of, reason_of, run, text
+from tests.support.chat import asked, call, chunks, deltas, message_of, reason_of, run, text
 from tests.support.decoding import hear, sse
 
 
@@ -203,3 +203,16 @@ def test_a_call_whose_name_comes_late_is_told_when_it_is_whole():
     )
     assert len([delta for delta in deltas(payloads) if "tool_calls" in delta]) == 1
     assert message_of(payloads)["tool_calls"][0]["function"] == {"name": "look", "arguments": "{}"}
+
+
+def test_a_call_that_was_broken_off_is_an_error_and_not_a_call():
+    """Half of it was sent; an answer that goes on to its end behind it would have the client run that half."""
+    begun = [
+        ItemStart(item_id="fc", item_type="function_call", name="look", call_id="c"),
+        ItemDelta(item_id="fc", delta_content='{"at":'),
+        ItemCancelled(item_id="fc"),
+    ]
+    *_, last = chunks(run(*begun, *call("{}", item_id="again"), reason="tool_calls"))
+    assert last["error"]["code"] == "interrupted"
+    *_, last = chunks(run(*begun, reason="length"))
+    assert last["choices"][0]["finish_reason"] == "length"

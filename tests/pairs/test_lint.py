@@ -8,21 +8,15 @@ from tests.support.linting import broken
 from tests.support.replaying import Recording, asked, encoded, recordings
 
 EACH = pytest.mark.parametrize("recording", recordings())
-# Which rule a dialect cannot keep, and why.
-OTHERWISE = {
-    ("chat", "anthropic.spliced-message-start.2ac79b"): {"call-arguments"},  # a call that broke off cannot be unsaid
-}
 
 
 @EACH
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_recording_is_legal_in_every_dialect(recording: Recording, dialect: str):
     """As the protocol's own client asks for it, and as one that was asked for in another protocol."""
-    allowed = OTHERWISE.get((dialect, recording.scenario), set())
     payloads = recording.events()
-    assert broken(dialect, encoded(asked(payloads, dialect), dialect), endpoint=dialect in RULESETS) == allowed
-    custom = {"call-arguments"} if dialect == "chat" and recording.scenario.startswith("openai.custom-tool") else set()
-    assert broken(dialect, encoded(payloads, dialect), endpoint=True) == allowed | custom
+    assert broken(dialect, encoded(asked(payloads, dialect), dialect), endpoint=dialect in RULESETS) == set()
+    assert broken(dialect, encoded(payloads, dialect), endpoint=True) == set()
 
 
 @EACH

@@ -21,7 +21,7 @@ WORDS = {
 }
 # Where what is heard is not what was said, and why.
 OTHERWISE = {
-    ("chat", "anthropic.spliced-message-start.2ac79b"): "a call that broke off cannot be unsaid: it is heard as a call",
+    ("chat", "anthropic.spliced-message-start.2ac79b"): "the stream ends with an error where a call broke off",
     ("messages", "anthropic.spliced-message-start.2ac79b"): "the message ends with an error where a call broke off",
     ("messages", "openai.custom-tool.2.028499"): "free text goes in an `input` of its own",
 }

@@ -38,6 +38,12 @@ class Log(Protocol):
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """Append all of `payloads` or none. Raises StaleEpoch, Sealed, and NotFound for a log never acquired."""
 
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
+        """`append`, where that can be done on the spot: durable on return. None, and nothing done, where it cannot.
+
+        Spares the caller to have a task woken for it. What is under way for the run must have been awaited.
+        """
+
     async def head(self, run_id: str) -> Head | None:
         """Where the log stands; None where there is none."""
 

@@ -46,6 +46,12 @@ class MemoryLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
+        batch = self.offer(run_id, epoch, payloads, trace)
+        await asyncio.sleep(0)  # as with a durable log, readers get their turn at each append
+        return batch
+
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
+        """See `Log.offer`."""
         self._live.check_open()
         check_payloads(payloads)
         raw = [codec.encode(payload) for payload in payloads]
@@ -57,7 +63,6 @@ class MemoryLog:
         self._live.publish(run.writer.live, batch, size_of(batch))
         if run.writer.sealed:
             run.writer.live.seal()
-        await asyncio.sleep(0)  # as with a durable log, readers get their turn at each append
         return batch
 
     async def head(self, run_id: str) -> Head | None:

@@ -88,6 +88,9 @@ class RedisLog:
             raise StaleEpoch(f"run {run_id!r} is written under epoch {appender.epoch}, not {epoch}")
         return await appender.append(payloads, raw, trace)
 
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> None:
+        """See `Log.offer`: an append is a round trip, never done on the spot."""
+
     async def _appender(self, run_id: str) -> Appender:
         """The writer of a run that this process acquired and has not in memory. Raises what speaks against it."""
         answer = await self._redis.call(*head_query(keys_of(run_id)))

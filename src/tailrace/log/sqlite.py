@@ -43,7 +43,7 @@ CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begi
 CHECKPOINT_SECONDS = 5.0
 PROOF_SECONDS = 0.25  # since the last commit: for so long it shows that appends can be had
 QUIET_SECONDS = 1e-4  # since the last commit: what comes after this long is likely to be alone
-ENDED_RUNS = 64  # kept in memory for who reads them next,
+ENDED_RUNS = 1024  # kept in memory for who reads them next (the projector, a second later),
 ENDED_BYTES = 4 << 20  # with their newest batches
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
 PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
@@ -115,13 +115,34 @@ class SqliteLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
+        if self._quiet():
+            batch = self.offer(run_id, epoch, payloads, trace)
+            if batch is not None:
+                return batch
         payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
         raw = [codec.encode(payload) for payload in payloads]
+        batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
+        return batch
+
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
+        """See `Log.offer`. What `_carry_out` does, for an append that changes nothing but `batches`: nearly each one
+        while text comes word by word. Half of what such an append would cost is what this leaves out."""
+        check_payloads(payloads)
         writer = self._writers.get(run_id)
-        if writer is not None and not ends(payloads) and self._fresh_pages < PLACE_PAGES and self._quiet():
-            return self._append_alone(writer, epoch, payloads, raw, trace)
-        batch: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
+        if writer is None or ends(payloads) or self._fresh_pages >= PLACE_PAGES or not self._free():
+            return None
+        payloads = tuple(payloads)  # the caller may go on with its list
+        raw = [codec.encode(payload) for payload in payloads]
+        batch = writer.append(epoch, payloads, raw, trace, self._clock())
+        rest = b"\n".join(raw)
+        try:
+            self._db.execute(sql.INSERT_BATCH, self._row(writer, batch, rest))
+        except Exception as error:
+            self._roll_back([batch.run_id])
+            raise NotReady(f"the log cannot be written: {error}") from error
+        self._live.publish(writer.live, batch, len(rest) + 1)
+        self._written(_pages(rest))
         return batch
 
     async def head(self, run_id: str) -> Head | None:
@@ -187,22 +208,6 @@ class SqliteLog:
         self._checkpoints.close()
         self._db.close()  # the last connection to go carries everything over and removes the write-ahead log
 
-    def _append_alone(
-        self, writer: Writer, epoch: int, payloads: Sequence[Payload], raw: Sequence[bytes], trace: TraceContext
-    ) -> Batch:
-        """What `_carry_out` does, for an append that comes alone and changes nothing but `batches`: nearly each one
-        while text comes word by word. Half of what such an append would cost is what this leaves out."""
-        batch = writer.append(epoch, payloads, raw, trace, self._clock())
-        rest = b"\n".join(raw)
-        try:
-            self._db.execute(sql.INSERT_BATCH, self._row(writer, batch, rest))
-        except Exception as error:
-            self._roll_back([batch.run_id])
-            raise NotReady(f"the log cannot be written: {error}") from error
-        self._live.publish(writer.live, batch, len(rest) + 1)
-        self._written(_pages(rest))
-        return batch
-
     def _row(self, writer: Writer, batch: Batch, rest: bytes) -> tuple[Any, ...]:
         self._last_id += 1
         trace = batch.trace
@@ -238,14 +243,13 @@ class SqliteLog:
                 loop.call_soon(self._commit)
         return await future
 
+    def _free(self) -> bool:
+        """May something be committed on the spot?"""
+        return not (self._closed or self._group or self._gather_seconds or self._checkpoints.held)
+
     def _quiet(self) -> bool:
-        return (
-            not self._closed
-            and not self._group
-            and not self._gather_seconds
-            and not self._checkpoints.held
-            and perf_counter() - self._last_commit > QUIET_SECONDS
-        )
+        """Is what comes now likely to be alone?"""
+        return self._free() and perf_counter() - self._last_commit > QUIET_SECONDS
 
     def _commit(self) -> None:
         """Carry out what has gathered, then tell everyone."""

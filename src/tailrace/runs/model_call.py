@@ -85,13 +85,21 @@ class ModelCaller:
 
 
 async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
-    """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes")."""
-    while not decoder.done:
-        data = await reply.read()
+    """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
+
+    It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
+    as much as the decoding. The task goes on where something is left to wait for.
+    """
+
+    def take(data: bytes) -> bool:
         payloads: list[Payload] = decoder.feed(data) if data else decoder.close()
-        if payloads:
-            reply.progress()
-            await writer.append(payloads, trace)
-        if not data:
-            return
+        if not payloads:
+            return not decoder.done
+        reply.progress()
+        return writer.offer(payloads, trace) and not decoder.done
+
+    more = True
+    while more and not decoder.done:
+        more = await reply.feed(take)
+        await writer.settle()
     reply.is_complete = decoder.error is None

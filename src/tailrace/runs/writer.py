@@ -39,6 +39,7 @@ class RunWriter:
         self.origin: TraceContext | None = None  # the span that the run began with
         self._log = log
         self.epoch = epoch
+        self._due: list[tuple[list[Payload], TraceContext]] = []  # offered, and not taken by the log
 
     @classmethod
     async def open(cls, log: Log, run_id: str) -> "RunWriter":
@@ -49,15 +50,34 @@ class RunWriter:
         return writer
 
     async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:
-        """Append; durable on return. Raises StaleEpoch and Sealed.
+        """Append, behind what `offer` has left; durable on return. Raises StaleEpoch and Sealed.
 
         A payload that breaks the grammar is a bug of an adapter: it is kept whole as a `provider_event`, and the run
         goes on (contract §3).
         """
+        await self.settle()
         legal = [self._legal(payload) for payload in payloads]
         if legal:
-            batch = await self._log.append(self.run_id, self.epoch, legal, trace)
-            self._keep(batch)
+            self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
+
+    def offer(self, payloads: Sequence[Payload], trace: TraceContext) -> bool:
+        """Append at once, where the log can do that: for callbacks. False where it is left to `settle`.
+
+        Raises like `append`.
+        """
+        legal = [self._legal(payload) for payload in payloads]
+        batch = None if self._due else self._log.offer(self.run_id, self.epoch, legal, trace)
+        if batch is None:
+            self._due.append((legal, trace))
+            return False
+        self._keep(batch)
+        return True
+
+    async def settle(self) -> None:
+        """Append what `offer` has left; durable on return. Raises StaleEpoch and Sealed."""
+        while self._due:
+            legal, trace = self._due.pop(0)
+            self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
 
     def _legal(self, payload: Payload) -> Payload:
         violation = self.grammar.accept(payload)

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tailrace.schema.errors import NotReady
 from tailrace.store.engine import reason
@@ -16,11 +16,13 @@ from tailrace.store.engine import reason
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_NEVER_WAITS = ("busy_timeout = 0", "wal_autocheckpoint = 0")
+
 
 class Database(Protocol):
     """Runs `work(connection, *arguments)` as one transaction, all or nothing.
 
-    Never on the event loop's thread, because work may compute: archives are packed and unpacked in it. A caller that
+    Not on the event loop's thread, because work may compute: archives are packed and unpacked in it. A caller that
     is cancelled does not take part of a transaction back: it is carried out whole, or not begun.
     """
 
@@ -32,6 +34,10 @@ class Database(Protocol):
 
     async def write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """For work that changes something. Raises as `read` does."""
+
+    async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        """`write` for a few rows and no computing: a database may do that where it is called, rather than on a thread,
+        if it need not wait for anything."""
 
     async def close(self) -> None:
         """Let go, when what has been asked for is done; after that, everything is NotReady."""
@@ -58,6 +64,10 @@ class ThreadedDatabase(ABC):
     async def write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """See `Database.write`."""
         return await self._run(self._writers, self._write, work, *arguments)
+
+    async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        """See `Database.write_little`."""
+        return await self.write(work, *arguments)
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -93,10 +103,14 @@ class SqliteDatabase(ThreadedDatabase):
     """`Database` for SQLite: one thread that writes, as SQLite has one writer, and a few that read beside it.
 
     Each thread keeps a connection of its own: to take one from a pool and to give it back costs as much as a statement.
+    The event loop's has one too, for `write_little`: a commit is two writes into the page cache there (as in
+    log/sqlite.py), and a change of threads takes several times as long. It never waits, for a lock or for a disk:
+    where another writes, a thread does it, and checkpoints are the threads' as well.
     """
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, writers=1, readers=2)
+        self._writing = threading.Lock()
         self._own = threading.local()
         self._connections: list[Connection] = []
 
@@ -105,7 +119,20 @@ class SqliteDatabase(ThreadedDatabase):
 
     def _write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         # A transaction that takes the write lock later, behind a read, cannot wait for it.
-        return self._transact("BEGIN IMMEDIATE", work, *arguments)
+        with self._writing:
+            return self._transact("BEGIN IMMEDIATE", work, *arguments)
+
+    async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        """See `Database.write_little`."""
+        if not self._closed and self._writing.acquire(blocking=False):
+            try:
+                self._connection(_NEVER_WAITS)
+                return self._transact("BEGIN IMMEDIATE", work, *arguments)
+            except OperationalError:
+                pass  # another process writes, most likely: a thread waits for it, and says what else is wrong
+            finally:
+                self._writing.release()
+        return await self.write(work, *arguments)
 
     def _transact(self, begin: str, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         connection = self._connection()
@@ -117,10 +144,14 @@ class SqliteDatabase(ThreadedDatabase):
             connection.connection.rollback()  # a commit that fails leaves SQLite's transaction open
             raise
 
-    def _connection(self) -> Connection:
+    def _connection(self, pragmas: Sequence[str] = ()) -> Connection:
+        """This thread's own connection; a new one is given these PRAGMAs."""
         own: Connection | None = getattr(self._own, "connection", None)
         if own is None:
             own = self._own.connection = self._engine.connect()
+            for pragma in pragmas:
+                own.exec_driver_sql(f"PRAGMA {pragma}")
+            own.commit()
             self._connections.append(own)
         return own
 

@@ -88,7 +88,7 @@ class SqlStore:
         refusal: BaseException | None = None
         for _ in range(ATTEMPTS):
             try:
-                return await self._db.write(sql_runs.insert_run, run, new_thread)
+                return await self._db.write_little(sql_runs.insert_run, run, new_thread)
             except sql_runs.Taken as taken:
                 refusal = taken.__cause__
             earlier = await self._db.read(sql_runs.look_what_is_taken, run, new_thread)

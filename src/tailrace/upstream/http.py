@@ -5,7 +5,7 @@ Nothing here knows what the bytes mean. Errors carry no URL, header or body of t
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from yarl import URL
 
 from tailrace.adapters.errors import http_error
 from tailrace.schema.errors import ProviderError
+from tailrace.upstream.tap import Tap
 from tailrace.upstream.watchdog import Timeouts, Watchdog, timed_out
 
 __all__ = ["Call", "Reply", "Timeouts", "Upstream"]
@@ -47,6 +48,9 @@ ERROR_CODES: dict[type[BaseException], str] = {
 }
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
+# Takes bytes at once; False: no more of them now. It does not wait.
+Take = Callable[[bytes], bool]
+
 
 class Call(Struct, frozen=True, kw_only=True):
     """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
@@ -66,32 +70,75 @@ class Call(Struct, frozen=True, kw_only=True):
 class Reply:
     """A provider's 2xx answer. Reading it to its end gives the connection back to the pool."""
 
-    __slots__ = ("_content", "_host", "_watchdog", "headers", "is_complete", "progress", "status")
+    __slots__ = (
+        "_content", "_host", "_take", "_tap", "_turn", "_watchdog", "headers", "is_complete", "progress",
+        "status",
+    )
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, watchdog: Watchdog) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, call: Call, timeouts: Timeouts, *, sent: float) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.progress = watchdog.progress
-        """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
         self.is_complete = False
         """Set by the caller that needs no more of the body: its end is then awaited aside, to keep the connection."""
+        self._host = host_of(call.url)
         self._content = response.content
-        self._host = host
-        self._watchdog = watchdog
+        self._take: Take = bool
+        self._turn: asyncio.Future[bool] | None = None
+        self._watchdog = Watchdog(asyncio.get_running_loop(), timeouts, sent=sent, bark=self._give_up)
+        self.progress = self._watchdog.progress
+        """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
+        transport = response.connection.transport if response.connection is not None else None
+        self._tap = Tap(transport, self._arrived) if transport is not None else None
+        if self._tap is not None:
+            self._content.on_eof(self._tap.remove)  # from then on the connection is another call's
 
-    async def read(self) -> bytes:
-        """What one network read brought; b"" at the end of the body.
+    async def feed(self, take: Take) -> bool:
+        """Have `take` called with what each network read brings, in the callback in which it arrives, until it says
+        False; at the end of the body with b"". Returns whether there may be more.
 
-        Raises ProviderError: `timeout` (details: watchdog), `stream_interrupted`.
+        Raises ProviderError: `timeout` (details: watchdog), `stream_interrupted`; and what `take` raises.
         """
-        watchdog = self._watchdog
-        watchdog.waiting = True
+        self._take = take
+        turn = self._turn = asyncio.get_running_loop().create_future()
+        self._watchdog.waiting = True
         try:
-            return await self._content.readany()
+            self._arrived()  # what came while nobody waited for it
+            return await turn
+        finally:
+            self._watchdog.waiting = False
+            self._turn = None
+
+    def close(self) -> None:
+        """No more is wanted of it; idempotent."""
+        self._watchdog.stop()
+        if self._tap is not None:
+            self._tap.remove()
+
+    def _give_up(self, error: ProviderError) -> None:
+        self._content.set_exception(error)
+        self._arrived()
+
+    def _arrived(self) -> None:
+        """Hand over what is there. Nobody above a callback hears its exceptions: they go to whoever called `feed`."""
+        turn = self._turn
+        if turn is None or turn.done():  # nobody waits, or who does has been woken or cancelled and will go on itself
+            return
+        try:
+            while data := self._read():
+                if not self._take(data):
+                    turn.set_result(True)
+                    return
+            if self._content.at_eof():
+                self._take(b"")
+                turn.set_result(False)
+        except Exception as error:
+            turn.set_exception(error)
+
+    def _read(self) -> bytes:
+        try:
+            return self._content.read_nowait()
         except _FAILURES as error:
             raise failure(error, self._host, in_body=True) from None
-        finally:
-            watchdog.waiting = False
 
 
 class Upstream:
@@ -133,17 +180,15 @@ class Upstream:
         `connection`, `protocol_error`, `invalid_request`). Redirects are not followed: a key must not travel to
         another host.
         """
-        loop = asyncio.get_running_loop()
-        sent = loop.time()
+        sent = asyncio.get_running_loop().time()
         response = await self._send(call, timeouts, sent)
         try:
             await _check(response, call)
-            watchdog = Watchdog(loop, timeouts, sent=sent, bark=response.content.set_exception)
-            reply = Reply(response, host_of(call.url), watchdog)
+            reply = Reply(response, call, timeouts, sent=sent)
             try:
                 yield reply
             finally:
-                watchdog.stop()
+                reply.close()
             if reply.is_complete and not response.content.at_eof():
                 self._linger(response)
                 return

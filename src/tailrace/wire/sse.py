@@ -33,7 +33,7 @@ class SseParser:
     `retry` is the reconnection time that the stream asked for, in milliseconds, if it did.
     """
 
-    __slots__ = ("_after_cr", "_head", "_limit", "_pending", "_too_long", "last_event_id", "retry")
+    __slots__ = ("_after_cr", "_head", "_lead", "_limit", "_name", "_pending", "_too_long", "last_event_id", "retry")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.last_event_id = ""
@@ -43,6 +43,8 @@ class SseParser:
         self._after_cr = False
         self._pending = bytearray()  # lines end in LF here
         self._too_long = False
+        self._lead = b"data: "  # how the usual event begins, up to its data, and the name that this gives it
+        self._name = "message"
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that `data` completes.
@@ -50,17 +52,16 @@ class SseParser:
         Raises ProviderError (protocol_error) for an event over the greatest length, in a call of its own: the events
         before it have been returned by then.
         """
-        self._refuse_too_long()
+        if self._too_long:
+            self._refuse_too_long()
         if self._head is not None:
             data = self._begin(data)
         if self._after_cr or b"\r" in data:
             data = self._with_lf(data)
-        if not data:
-            return []
-        complete = self._complete(data)
-        if complete is None:
-            return []
-        events = self._events(complete)
+        if not self._pending and data.endswith(b"\n\n"):  # a read that ends where an event does, as most do
+            events = self._events(data[:-2])
+        else:
+            events = self._events(self._complete(data))
         if not events:
             self._refuse_too_long()
         return events
@@ -74,57 +75,56 @@ class SseParser:
         self._refuse_too_long()
         return events
 
-    def _complete(self, data: bytes) -> bytes | None:
-        """What is pending with `data`, up to the last blank line; None where there is none yet."""
+    def _complete(self, data: bytes) -> bytes:
+        """What is pending with `data`, up to the last blank line; nothing where there is none yet."""
         pending = self._pending
-        if not pending and data.endswith(b"\n\n"):  # a read that ends where an event does, as most do
-            return data[:-2]
         seam = max(len(pending) - 1, 0)
         pending += data
         end = pending.rfind(b"\n\n", seam)
         if end < 0:
-            self._check_pending()
-            return None
+            # An LF at either end may belong to a blank line, so that it does not count.
+            self._too_long = len(pending) > self._limit + 2
+            return b""
         complete = bytes(pending[:end])
         del pending[: end + 2]
         return complete
 
     def _events(self, complete: bytes) -> list[SseEvent]:
+        """The events of these blocks. Nearly each begins as the one before it did, and has but one line of data."""
         events: list[SseEvent] = []
-        last_id = self.last_event_id
         for block in complete.split(b"\n\n"):
-            if len(block) > self._limit and len(block.strip(b"\n")) > self._limit:
+            size = len(block)
+            if size > self._limit and len(block.strip(b"\n")) > self._limit:
                 self._too_long = True
                 break
-            if block.startswith(b"data: ") and b"\n" not in block:  # by far the commonest form
-                events.append(SseEvent(block[6:], "message", last_id))
-                continue
-            name, _, rest = block.partition(b"\n")
-            if name.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:  # the next commonest
-                events.append(SseEvent(rest[6:], name[7:].decode("utf-8", "replace") or "message", last_id))
-                continue
-            self._block(block, events)
-            last_id = self.last_event_id
+            lead = self._lead
+            at = len(lead)
+            if block.startswith(lead) and block.find(b"\n", at) < 0:
+                events.append(SseEvent(block[at:], self._name, self.last_event_id))
+            else:
+                self._block(block, events)
         return events
 
     def _block(self, block: bytes, events: list[SseEvent]) -> None:
         """The text's own rules, line by line."""
         data: list[bytes] = []
-        event = b""
+        name = b""
         for line in block.split(b"\n"):
             field, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
             if field == b"data":
                 data.append(value)
             elif field == b"event":
-                event = value
+                name = value
             elif field == b"id" and b"\0" not in value:
                 self.last_event_id = value.decode("utf-8", "replace")
             elif field == b"retry" and value.isdigit():
                 self.retry = int(value[:18])
         if data:
-            named = event.decode("utf-8", "replace") or "message"
+            named = name.decode("utf-8", "replace") or "message"
             events.append(SseEvent(b"\n".join(data), named, self.last_event_id))
+            self._lead = b"event: %b\ndata: " % name if name else b"data: "
+            self._name = named
 
     def _begin(self, data: bytes) -> bytes:
         head = (self._head or b"") + data
@@ -143,12 +143,6 @@ class SseParser:
             data = data[1:]
         self._after_cr = ends_in_cr
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-    def _check_pending(self) -> None:
-        # An LF at either end may belong to a blank line, so that it does not count.
-        if len(self._pending) > self._limit + 2:
-            self._too_long = True
-            self._refuse_too_long()
 
     def _refuse_too_long(self) -> None:
         if self._too_long:

@@ -3,6 +3,9 @@
 The role comes first, when the model is asked; then what it says, thinks and calls, as it comes; one chunk with the
 finish reason; the counts in a chunk without choices, where they were asked for. An error is the frame that the vendor's
 clients raise on. Provider items and events have no word here: they stay in the native view.
+
+A call that was broken off in the middle (its worker was lost, its provider asked anew) cannot be unsaid, and its client
+would run it with the answer's end: so the stream ends with an error instead.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +33,10 @@ from tailrace.schema.events import (
     UsageUpdate,
 )
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem, MessageItem, ReasoningItem
-from tailrace.schema.response import Usage
+from tailrace.schema.response import ErrorInfo, FinishReason, Usage
 
+BROKEN = ErrorInfo(code="interrupted", message="a tool call was broken off; send the request again", retryable=True)
+CUT: frozenset[FinishReason] = frozenset({"length", "content_filter", "refusal"})  # clients expect half a call then
 FIELDS = {"message": "content", "reasoning": "reasoning_content"}  # item type -> where its main text goes
 
 
@@ -49,6 +54,7 @@ class ChatEncoder:
         self._thoughts: list[str] = []  # reasoning items in the order they began
         self._calls: dict[str, Call] = {}
         self._called = 0
+        self._is_broken = False  # was half of a call sent that never became whole?
         self._unanswered: set[str] = set()
 
     def encode(self, batch: Batch) -> list[Frame]:
@@ -83,6 +89,9 @@ class ChatEncoder:
         return ()
 
     def _on_done(self, event: ResponseDone) -> Iterable[Json]:
+        if self._is_broken and event.finish_reason not in CUT:
+            yield error_of(BROKEN)
+            return
         said = self._lanes["message"].said
         refused = "refusal" in said
         finish = finish_of(event.finish_reason, calls=bool(self._unanswered), refused=refused, legacy=self._echo.legacy)
@@ -153,7 +162,8 @@ class ChatEncoder:
 
     def _on_item_lost(self, event: ItemError | ItemCancelled) -> Iterable[Json]:
         """What was sent of it stands; a call is not one to be answered."""
-        self._calls.pop(event.item_id, None)
+        call = self._calls.pop(event.item_id, None)
+        self._is_broken = self._is_broken or (call is not None and call.index is not None)
         kind = self._texts.pop(event.item_id, None)
         return map(self._chunk, self._lanes[kind].end(event.item_id, iter(()))) if kind is not None else ()
 
