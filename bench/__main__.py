@@ -10,9 +10,10 @@ from pathlib import Path
 import uvloop
 
 from bench.client import BenchError
+from bench.load import Bench
 from bench.processes import helper
 from bench.report import Figure, show
-from bench.scenarios import SCENARIOS, Bench
+from bench.scenarios import SCENARIOS
 
 LIMIT_S = 600.0
 FILES = 8192  # sockets of 1,000 readers; the servers inherit the limit

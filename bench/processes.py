@@ -74,6 +74,30 @@ async def tailrace(upstream: Process, folder: Path, name: str, settings: Mapping
         await _end(process)
 
 
+@asynccontextmanager
+async def redis_server(folder: Path) -> AsyncIterator[str]:
+    """A redis-server that keeps nothing on disk: its URL."""
+    port = _free_port()
+    options = ("--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no")
+    with (folder / "redis.log").open("wb") as output:
+        process = await asyncio.create_subprocess_exec("redis-server", *options, stdout=output, stderr=output)
+    try:
+        await _listens(port, process)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        await _end(process)
+
+
+async def _listens(port: int, process: asyncio.subprocess.Process) -> None:
+    last = time.monotonic() + READY_S
+    while time.monotonic() < last and process.returncode is None:
+        with suppress(OSError):
+            (await Connection.open(port)).close()
+            return
+        await asyncio.sleep(0.05)
+    raise BenchError("redis-server did not start")
+
+
 async def _ready(server: Process, said: Path) -> None:
     last = time.monotonic() + READY_S
     while time.monotonic() < last and server.process.returncode is None:

@@ -5,76 +5,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median, quantiles
-from typing import NamedTuple
+from statistics import median
 
 from bench.client import EVENT, BenchError, Connection, asked, ignore, stream_run, stream_wire, submit
-from bench.processes import Process, helper, tailrace
+from bench.load import Bench, Load, System, measure
+from bench.processes import helper, tailrace
 from bench.report import Figure
+from bench.scaled import redis
+from bench.vendors import requests, responses
 
 GATHER = {"TAILRACE_LOG__GATHER_MS": "2"}
-SETTLE_S = 0.5  # what is done behind a run's end (archive, projection) is part of its cost
-Drive = Callable[[int, int, int, list[int]], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Bench:
-    """What every scenario needs: the folder for data, the upstream, how long to measure, where to tell of progress."""
-
-    folder: Path
-    upstream: Process
-    rounds: int
-    say: Callable[[str], None]
-
-
-class Load(NamedTuple):
-    """`streams` at a time, of `events` each, `interval_ms` apart."""
-
-    streams: int
-    events: int
-    interval_ms: int
-
-    @property
-    def total(self) -> int:
-        """How many events that makes."""
-        return self.streams * self.events
-
-
-@dataclass(slots=True)
-class System:
-    """Something that stands between the upstream and the client, and what a round of load cost it, round by round."""
-
-    name: str
-    process: Process
-    drive: Drive
-    cpu_us: list[float] = field(default_factory=list)
-    per_s: list[float] = field(default_factory=list)
-    p50_ms: list[float] = field(default_factory=list)
-    p99_ms: list[float] = field(default_factory=list)
-
-    async def round(self, load: Load) -> None:
-        """Put the load on it once and note what it cost."""
-        latencies: list[int] = []
-        gap = load.interval_ms / 1000 / load.streams  # so that the streams' events do not all come at once
-
-        async def one(number: int) -> None:
-            await asyncio.sleep(number * gap)
-            await self.drive(self.process.port, load.events, load.interval_ms, latencies)
-
-        cpu = self.process.cpu_s()
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for number in range(load.streams):
-                group.create_task(one(number))
-        took = time.monotonic() - began
-        await asyncio.sleep(SETTLE_S)
-        self.cpu_us.append((self.process.cpu_s() - cpu) / load.total * 1e6)
-        self.per_s.append(load.total / took)
-        cuts = quantiles(latencies, n=100)
-        self.p50_ms.append(cuts[49] / 1e6)
-        self.p99_ms.append(cuts[98] / 1e6)
 
 
 async def _systems(bench: Bench, stack: AsyncExitStack) -> list[System]:
@@ -90,26 +30,17 @@ async def _systems(bench: Bench, stack: AsyncExitStack) -> list[System]:
     ]
 
 
-async def _measure(bench: Bench, name: str, load: Load, rounds: int) -> list[System]:
-    """All systems under this load, in turn, after a round that warms them up and is forgotten."""
+async def _measured(bench: Bench, name: str, load: Load, rounds: int) -> list[System]:
     async with AsyncExitStack() as stack:
         systems = await _systems(bench, stack)
-        for system in systems:
-            await System(system.name, system.process, system.drive).round(load)
-        for number in range(rounds):
-            for system in systems:
-                await system.round(load)
-                bench.say(
-                    f"{name} {number + 1}/{rounds} {system.name}: {system.cpu_us[-1]:.0f} µs CPU per event, "
-                    f"{system.per_s[-1]:,.0f} events/s, p50 {system.p50_ms[-1]:.2f} ms, p99 {system.p99_ms[-1]:.2f} ms"
-                )
+        await measure(bench, name, load, rounds, systems)
         return systems
 
 
 async def paced(bench: Bench) -> list[Figure]:
     """50 streams of 60 events, 20 ms apart: CPU per event and added latency."""
     name = "paced"
-    direct, bare, plain, gathering = await _measure(bench, name, Load(50, 60, 20), bench.rounds)
+    direct, bare, plain, gathering = await _measured(bench, name, Load(50, 60, 20), bench.rounds)
     figures = []
     for system, goals in ((plain, (2.2, 0.6, 5.0)), (gathering, (1.8, None, None))):
         label = "" if system is plain else " (gathering 2 ms)"
@@ -130,7 +61,7 @@ def _added(system: System, bare: System, direct: System, which: str) -> tuple[fl
 
 async def burst(bench: Bench) -> list[Figure]:
     """20 streams of 200 events as fast as they go: events per second, from the first request to the last event."""
-    _, bare, plain, gathering = await _measure(
+    _, bare, plain, gathering = await _measured(
         bench, "burst", Load(20, 200, 0), 3 * bench.rounds
     )  # short ones, so more of them
     return [
@@ -228,4 +159,7 @@ SCENARIOS: dict[str, Callable[[Bench], Awaitable[Sequence[Figure]]]] = {
     "burst": burst,
     "resume": resume,
     "idle": idle,
+    "responses": responses,
+    "requests": requests,
+    "redis": redis,
 }

@@ -31,7 +31,7 @@ from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.worker import RunWorker
 from tailrace.runs.writer import RunWriter
-from tailrace.schema.errors import LogError, Overloaded, SettingsError
+from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
 from tailrace.settings import ROLES, Settings
@@ -133,6 +133,10 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
         raise SettingsError(f"log.url: Redis takes the extra `tailrace[redis]` ({error})") from error
     redis = Redis(url, patient_s=settings.limits.outage_s, gather_ms=settings.log.gather_ms)
     stack.push_async_callback(redis.close)
+    try:  # nothing is answered before the log can be had; a Redis that is starting itself is waited for
+        await redis.call("PING", wait_s=redis.patient_s)
+    except NotReady as error:
+        raise SettingsError(f"log.url: {error.message}") from error
     log = RedisLog(redis)
     stack.push_async_callback(log.close)
     lease_s = settings.work.lease_s

@@ -19,12 +19,12 @@ async def pieces(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def post(server: Served, data: Any) -> tuple[int, str, Any]:
-    """A submit: status, content type, JSON."""
+async def post(server: Served, data: Any, path: str = SUBMIT) -> tuple[int, str, Any]:
+    """A submit, or a vendor's request: status, content type, JSON."""
     headers = {"Content-Type": "application/json"}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(server.url + SUBMIT, data=data, headers=headers) as reply,
+        session.post(server.url + path, data=data, headers=headers) as reply,
     ):
         return reply.status, reply.content_type, codec.decode_any(await reply.read())
 
@@ -64,6 +64,40 @@ async def test_a_submit_is_accepted_either_way(server: Served):
         assert told["stream_url"] == f"/api/v2/stream/run_{number}"
         _, _, body = await get(server, told["stream_url"])
         assert b"event: response_done" in body
+
+
+ASKED = {
+    "/v1/responses": b'{"model":"%s","input":"x"%s}',
+    "/v1/chat/completions": b'{"model":"%s","messages":[{"role":"user","content":"x"}]%s}',
+    "/v1/messages": b'{"model":"%s","max_tokens":9,"messages":[{"role":"user","content":"x"}]%s}',
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_a_vendors_request_is_refused_alike(server: Served, path: str):
+    """In the vendor's own envelope, whoever has read the body."""
+    for body in (b"", b"{", b"[]", b"{}", ASKED[path] % (b"nobody/nothing", b""), ASKED[path] % (b"m", b',"stream":7')):
+        told = await post(server, body, path)
+        assert told[0] >= 400
+        assert told == await post(server, pieces(body), path)
+
+
+@pytest.mark.parametrize("path", ASKED)
+async def test_a_vendors_request_is_answered_either_way(server: Served, path: str):
+    """As a whole and streamed: of one shape, with what was said in it."""
+    for stream in (b"", b',"stream":true'):
+        body, shapes = ASKED[path] % (b"responses/m", stream), []
+        for data in (body, pieces(body)):
+            server.upstream.enqueue([Text("hello")])
+            async with (
+                aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session,
+                session.post(server.url + path, data=data) as reply,
+            ):
+                said = await reply.read()
+                assert reply.status == 200
+                assert b"hello" in said
+                shapes.append((reply.content_type, sorted(set(reply.headers) - {"Date"}), said.count(b"\n")))
+        assert shapes[0] == shapes[1]
 
 
 async def test_a_stream_is_the_same_either_way(server: Served):

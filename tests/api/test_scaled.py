@@ -15,13 +15,14 @@ from tailrace.log.redis_client import Redis
 from tailrace.log.work import MAX_DELIVERIES
 from tailrace.log.work_redis import RedisWork
 from tailrace.schema import codec
+from tailrace.schema.errors import SettingsError
 from tailrace.settings import Settings
 from tailrace.testing.log_conformance import TRACE, done
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.events import START
 from tests.support.postgres import shared
 from tests.support.process import ServerProcess
-from tests.support.redis import redis_server
+from tests.support.redis import free_port, redis_server
 from tests.support.server import Served, serving, settings
 from tests.support.topology import in_role, standing_on
 
@@ -179,3 +180,14 @@ async def test_c43_finished_runs_cost_an_idle_node_nothing(scaled: Given, tmp_pa
         assert grown < 4 << 20
         assert more_cpu < 0.1
     await node.stop()
+
+
+async def test_a_server_without_its_redis_does_not_start(tmp_path: Path, upstream: ScriptedUpstream):
+    """It says which setting is meant, and gives no password away."""
+    url = f"redis://:{'verysecret'}@127.0.0.1:{free_port()}"
+    given = settings(tmp_path / "data", upstream, log={"url": url}, limits={"outage_s": 0.5})
+    with pytest.raises(SettingsError) as refused:
+        async with serving(given, upstream):
+            pass
+    assert str(refused.value).startswith("log.url: ")
+    assert "verysecret" not in str(refused.value)

@@ -1,14 +1,17 @@
 """The load kit measures what it says: its client loses nothing, and its upstream speaks the wire."""
 
+import shutil
 import time
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.client import Arrivals, _Body, stream_wire
-from bench.processes import helper
+from bench.client import Arrivals, _Body, stream_run, stream_wire
+from bench.processes import helper, redis_server, tailrace
 from bench.upstream import chunk, closing, opening
+from bench.vendors import _ask
 from tailrace.schema import codec
 
 BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=5)
@@ -56,3 +59,27 @@ async def test_the_passthrough_passes_every_event_on():
         assert bare.cpu_s() > 0
         assert bare.rss() > 0
     assert len(latencies) == 203
+
+
+async def test_a_server_under_load_answers_in_each_form_that_is_measured(tmp_path):
+    """Native and the vendor's own stream, and requests that are answered as a whole."""
+    latencies: list[int] = []
+    async with helper("bench.upstream") as upstream, tailrace(upstream, tmp_path, "one", {}) as server:
+        await stream_run(server.port, 5, 1, latencies)
+        await stream_wire(server.port, 5, 1, latencies)
+        assert len(await _ask(server.port, 20)) == 20
+    assert len(latencies) == 10
+
+
+async def test_a_server_under_load_may_have_its_log_in_redis(tmp_path):
+    """In one that the bench starts itself."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    latencies: list[int] = []
+    async with (
+        helper("bench.upstream") as upstream,
+        redis_server(tmp_path) as url,
+        tailrace(upstream, tmp_path, "redis", {"REDIS_URL": url}) as server,
+    ):
+        await stream_run(server.port, 5, 1, latencies)
+    assert len(latencies) == 5

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tailrace.cli.serve import configure_logging
 from tests.chaos import schedule
 
 
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
     parser.add_argument("--keep", type=Path, help="keep the nodes' logs here")
     asked = parser.parse_args()
+    configure_logging()
     sys.stdout.write(f"seed {asked.seed}, {asked.minutes} minutes, appendfsync {asked.appendfsync}\n")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory() as temporary:

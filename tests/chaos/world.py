@@ -12,7 +12,7 @@ from tailrace.log.work import Work
 from tailrace.log.work_redis import RedisWork
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.postgres import Postgres
-from tests.support.process import ServerProcess
+from tests.support.process import NotStarted, ServerProcess
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 
@@ -70,13 +70,22 @@ class World:
         async with self._down(*self.nodes) as name:
             await self.nodes[name].kill()
             await asyncio.sleep(self.chance.uniform(0, 1))
-            await self.nodes[name].start()
+            await self._bring_up(name)
 
     async def stop_node(self) -> None:
         """An orderly restart (SIGTERM): it hands over."""
         async with self._down(*self.nodes) as name:
             await self.nodes[name].stop()
-            await self.nodes[name].start()
+            await self._bring_up(name)
+
+    async def _bring_up(self, name: str) -> None:
+        """As its supervisor would: again, while what it needs is away and it says so and ends."""
+        while True:
+            try:
+                await self.nodes[name].start()
+                return
+            except NotStarted:
+                await asyncio.sleep(0.5)
 
     async def kill_redis(self) -> None:
         """kill -9 of Redis; it comes back with what its append-only file has."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, text
 
 from tailrace.schema.errors import Conflict, NotReady
 from tailrace.store.database import Database, SqliteDatabase
@@ -162,3 +162,42 @@ async def test_all_of_a_read_sees_the_database_at_one_moment(database: Database)
     second.set()
     assert await reading == [[], []]
     assert await database.read(words) == ["a"]
+
+
+async def test_a_little_is_written_like_more(database: Database) -> None:
+    """All or nothing, raised as `write` raises, and there for the next who reads."""
+    with pytest.raises(NotReady, match=r"(?i)unique"):
+        await database.write_little(add, "a", "b", "a")
+
+    def refuse(db: Connection) -> None:
+        add(db, "c")
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        await database.write_little(refuse)
+    await database.write_little(add, "d")
+    assert await database.read(words) == ["d"]
+    await database.close()
+    with pytest.raises(NotReady, match="closed"):
+        await database.write_little(add, "e")
+
+
+async def test_a_little_is_not_waited_for_on_the_loop(sqlite: Database, tmp_path: Path) -> None:
+    """While another writes, in this process or elsewhere, the loop goes on; then it is done."""
+    held = Held()
+    begun = asyncio.create_task(sqlite.write(held))
+    await asyncio.to_thread(held.begun.wait, 30)
+    little = asyncio.create_task(sqlite.write_little(add, "third"))
+    await asyncio.sleep(0)
+    held.go_on.set()
+    await asyncio.gather(begun, little)
+    other = create_engine(f"sqlite:///{tmp_path / 'some.db'}")
+    with other.connect() as elsewhere:
+        elsewhere.exec_driver_sql("BEGIN IMMEDIATE")
+        little = asyncio.create_task(sqlite.write_little(add, "fourth"))
+        await asyncio.sleep(0)
+        assert not little.done()
+        elsewhere.rollback()
+        await little
+    other.dispose()
+    assert await sqlite.read(words) == ["first", "fourth", "second", "third"]

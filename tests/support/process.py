@@ -31,6 +31,10 @@ base_url = "{origin}"
 """
 
 
+class NotStarted(Exception):
+    """The server ended instead; what it said."""
+
+
 class ServerProcess:
     """A server over `upstream` with its data in `folder`, on a port that stays the same; in all `roles` or in some.
 
@@ -56,7 +60,7 @@ class ServerProcess:
         self.url = ""
 
     async def start(self) -> None:
-        """Start it; returns once it answers."""
+        """Start it; returns once it answers. Raises NotStarted."""
         start = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -65,7 +69,8 @@ class ServerProcess:
                 env={"PATH": os.environ["PATH"], "NO_COLOR": "1", "COLUMNS": "200", **self._environ},
             )  # fmt: skip
         while b"listens on http" not in (said := self._log.read_bytes()[start:]):
-            assert self._process.returncode is None, f"the server did not start: {said.decode()[-2000:]}"
+            if self._process.returncode is not None:
+                raise NotStarted(said.decode()[-2000:])
             await asyncio.sleep(0.01)
         self.url = said.decode().split("listens on ")[1].split()[0]
         self._port = int(self.url.rsplit(":", 1)[1])

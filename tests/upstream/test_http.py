@@ -46,10 +46,22 @@ def call(up: ScriptedUpstream, path: str = "/responses") -> Call:
     return call_to(up.url + path, codec.encode({**BODIES[path], "stream": True}))
 
 
+async def read(reply: http.Reply) -> bytes:
+    """What comes next; b"" at the end."""
+    pieces: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        pieces.append(data)
+        return False
+
+    await reply.feed(take)
+    return pieces[0]
+
+
 async def read_all(reply: http.Reply, on_read: Callable[[], object] = bool) -> bytes:
     """Read to the end; an event is progress, a comment is none."""
     pieces = []
-    while piece := await reply.read():
+    while piece := await read(reply):
         on_read()
         pieces.append(piece)
         if b"data:" in piece and b"ping" not in piece:
@@ -105,8 +117,76 @@ async def test_a_reply_is_read_to_its_end(up, upstream):
         assert reply.status == 200
         assert reply.headers["content-type"].startswith("text/event-stream")
         body = await read_all(reply)
-        assert await reply.read() == b""
+        assert await read(reply) == b""
     assert body.endswith(b"\n\n")
+    assert b"response.completed" in body
+
+
+async def test_what_arrives_is_handed_over_until_the_taker_has_enough(up, upstream):
+    """Each network read in its own callback, without the task; what comes after "enough" waits for the next `feed`."""
+    up.enqueue([Text("a"), Gate("g"), Text("b"), Gate("h"), Text("c")])
+    taken: list[bytes] = []
+    turns: list[asyncio.Task[object] | None] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        turns.append(asyncio.current_task())
+        return b"b" not in data
+
+    async with upstream.open(call(up)) as reply:
+        feeding = asyncio.create_task(reply.feed(take))
+        await up.gate("g").reached.wait()
+        up.gate("g").open()
+        await up.gate("h").reached.wait()
+        up.gate("h").open()
+        assert await feeding
+        before = b"".join(taken)
+        while await reply.feed(take):
+            pass
+    assert None in turns  # called back by the loop itself
+    assert taken[-1] == b""
+    assert b"response.completed" in b"".join(taken).removeprefix(before)
+
+
+async def test_what_the_taker_raises_is_raised_where_feed_was_called(up, upstream):
+    """Also where it was called back by the loop; the connection is closed as after any other failure."""
+    up.enqueue([Text("a"), Gate("g"), Text("zebra"), Stall()])
+
+    def take(data: bytes) -> bool:
+        if b"zebra" in data:
+            raise LookupError("no such thing")
+        return True
+
+    async def fails():
+        async with upstream.open(call(up)) as reply:
+            await reply.feed(take)
+
+    task = asyncio.create_task(fails())
+    await up.gate("g").reached.wait()
+    up.gate("g").open()
+    with pytest.raises(LookupError, match="no such thing"):
+        await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+
+
+async def test_what_arrives_after_a_cancelled_feed_waits_for_the_next(up, upstream):
+    """Nothing is taken for a task that is about to stop, and nothing of it is lost."""
+    up.enqueue([Text("a"), Gate("g"), Text("b")])
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async with upstream.open(call(up)) as reply:
+        feeding = asyncio.create_task(reply.feed(take))
+        await up.gate("g").reached.wait()
+        feeding.cancel()
+        up.gate("g").open()
+        await asyncio.wait({feeding})
+        assert feeding.cancelled()
+        body = b"".join(taken) + await read_all(reply)
+    assert body.startswith((b"event:", b"data:"))
     assert b"response.completed" in body
 
 
@@ -149,7 +229,7 @@ async def test_leaving_early_closes_the_socket(up, upstream):
     """What is left of an answer nobody wants is not read; the provider sees the socket close."""
     up.enqueue([Text("a"), Gate("g"), Burst(10)])
     async with upstream.open(call(up)) as reply:
-        await reply.read()
+        await read(reply)
         await up.gate("g").reached.wait()
     await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
     await fetch(upstream, call(up))
@@ -175,7 +255,7 @@ async def test_a_task_cancelled_in_the_body_of_the_with_closes_the_socket(up, up
 
     async def dawdle():
         async with upstream.open(call(up)) as reply:
-            await reply.read()
+            await read(reply)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(dawdle())
@@ -390,7 +470,7 @@ async def test_waiting_for_a_connection_has_its_own_limit(up):
     """A pool without a free place is a connect timeout."""
     up.enqueue([Text("a"), Gate("g")])
     async with Upstream(connections=1) as small, small.open(call(up)) as reply:
-        await reply.read()
+        await read(reply)
         error = await failing(small, call(up), Timeouts(connect_s=0.03))
         up.gate("g").open()
         await read_all(reply)
@@ -434,7 +514,7 @@ async def test_an_answer_known_to_be_complete_keeps_its_connection(up, upstream)
     """Who stops reading at the provider's terminal event still gives the connection back to the pool."""
     for _ in range(3):
         async with upstream.open(call(up)) as reply:
-            while b"response.completed" not in await reply.read():
+            while b"response.completed" not in await read(reply):
                 pass
             reply.is_complete = True
         await up.requests[-1].answered.wait()

@@ -76,6 +76,13 @@ def test_splitting_and_line_ends_never_matter(lines, cuts, ends):
         assert parse(mixed, [cut for cut in cuts if cut < len(mixed)]) == parse(plain)
 
 
+def test_a_third_line_end_changes_nothing_wherever_the_bytes_are_cut():
+    """Two blank lines between events, read in any three pieces: the same events."""
+    data = b"data: one\n\n\ndata: two\n\n"
+    cuts = [[first, second] for first in range(len(data)) for second in range(first, len(data))]
+    assert all(parse(data, pair) == [SseEvent(b"one"), SseEvent(b"two")] for pair in cuts)
+
+
 def test_a_leading_bom_is_passed_over_once():
     """One BOM at the start, also split; a second one is part of the field's name."""
     data = b"\xef\xbb\xbfdata: x\n\n"

@@ -35,7 +35,8 @@ class GrowingMessage:
 
     def text(self, key: int | str, text: str) -> None:
         """Visible text."""
-        self.item.grow(text, None, self._place(key) or None)
+        place = self._places.setdefault(key, len(self._places))
+        self.item.grow(text, None, place or None)
 
     def refusal(self, key: int | str, text: str) -> None:
         """The model's refusal: a part of its own."""

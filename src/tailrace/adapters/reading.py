@@ -34,7 +34,8 @@ def list_in(source: Json, key: str) -> list[Any]:
 
 def dicts_in(source: Json, key: str) -> list[Json]:
     """The objects of the array at `key`."""
-    return [value for value in list_in(source, key) if isinstance(value, dict)]
+    found = source.get(key)
+    return [value for value in found if isinstance(value, dict)] if isinstance(found, list) else []
 
 
 def count_in(source: Json, key: str) -> int | None:

@@ -156,18 +156,15 @@ class StreamDecoder(ABC):
 
     def _read(self, data: bytes, *, is_last: bool = False) -> None:
         """One event's data. The last one may be cut: then it is no event, and the end of the bytes speaks for it."""
-        if data.strip() == b"[DONE]":
-            self._sentinel()
-            return
         try:
             event = codec.decode_any(data)
         except (InvalidJson, RecursionError):
-            if is_last:
-                return
             event = None
         if isinstance(event, dict):
             self._event(event)
-        else:
+        elif data.strip() == b"[DONE]":
+            self._sentinel()
+        elif event is not None or not is_last:
             self._collector.event("unreadable", data.decode("utf-8", "replace"))
 
     def _look_at(self, data: bytes) -> None:

@@ -1,11 +1,11 @@
-"""What every run begins with, a submit and a stream, answered below the framework's routing.
+"""What every run begins with, a submit and a stream or a vendor's request, answered below the framework's routing.
 
-The framework takes about a millisecond of CPU for a request: for two of them as much as for all else that a short run
-costs. Its routes stay what is described and what decides: a request that is not plainly in order (a body that cannot be
-read, parameters) goes on to them, before any effect.
+The framework takes from a quarter of a millisecond to a whole one of CPU for a request: as much as all else that a
+short run costs. Its routes stay what is described: they call the same functions, and a request that is not plainly in
+order (a long body or one of no told length, parameters of a stream) goes on to them, before any effect.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send, WebSocketReceiveMessage
@@ -15,20 +15,24 @@ from tailrace.api.errors import problem
 from tailrace.api.runs import start_run
 from tailrace.api.services import Services
 from tailrace.api.stream import open_stream
-from tailrace.runs.tracing import of_headers
+from tailrace.api.v1 import chat, messages, responses
+from tailrace.api.v1.envelopes import tell
+from tailrace.api.v1.exchange import caller
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
-from tailrace.schema.events import TraceContext
 
 SUBMIT = "/api/v2/submit"
 STREAM = "/api/v2/stream/"
+VENDORS: dict[str, Callable[[Services, bytes, Mapping[str, str]], Awaitable[ASGIApp]]] = {
+    "/v1/responses": responses.answer,
+    "/v1/chat/completions": chat.answer,
+    "/v1/messages": messages.answer,
+}
 MOST_BYTES = 65536  # of a body that is read here
-
-Headers = dict[bytes, bytes]
 
 
 class Front:
-    """ASGI: answers these two itself, everything else is `app`'s."""
+    """ASGI: answers these itself, everything else is `app`'s."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
@@ -44,15 +48,15 @@ class Front:
         try:
             await answer(scope, receive, send)
         except Exception as error:  # noqa: BLE001  # as the framework's handler: `problem` knows them, or logs them
-            told = problem(error)
-            await _json(send, told.status, told.body(), told.headers())
+            told = tell(scope["path"], problem(error))
+            await _json(send, told.status, told.body, told.headers)
 
     def _answer(self, scope: HTTPScope) -> Callable[[Scope, Receive, Send], Awaitable[None]] | None:
         method, path = scope["method"], scope["path"]
         if method == "GET" and path.startswith(STREAM) and not scope["query_string"] and path.count("/") == 4:
             return self._stream
-        if method == "POST" and path == SUBMIT and _is_plain(dict(scope["headers"]), self._most):
-            return self._submit
+        if method == "POST" and (path == SUBMIT or path in VENDORS) and _is_plain(scope, self._most):
+            return self._submit if path == SUBMIT else self._exchange
         return None
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,12 +71,17 @@ class Front:
         except InvalidJson:
             await self._app(scope, _again(body, receive), send)
             return
-        submitted = await start_run(self._services, data, _trace(dict(scope["headers"])))
+        submitted = await start_run(self._services, data, caller(_headers(scope)))
         await _json(send, 202, codec.encode(submitted), {})
 
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await VENDORS[scope["path"]](self._services, await _read(receive), _headers(scope))
+        await answer(scope, receive, send)
 
-def _is_plain(headers: Headers, most: int) -> bool:
+
+def _is_plain(scope: HTTPScope, most: int) -> bool:
     """JSON, and not more than `most` bytes of it."""
+    headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
     return headers.get(b"content-type", b"").startswith(b"application/json") and (
         length.isdigit() and int(length) <= most
@@ -103,12 +112,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _trace(headers: Headers) -> TraceContext | None:
-    traceparent = headers.get(b"traceparent")
-    if traceparent is None:
-        return None
-    tracestate = headers.get(b"tracestate")
-    return of_headers(traceparent.decode("latin-1"), tracestate.decode("latin-1") if tracestate else None)
+def _headers(scope: Scope) -> dict[str, str]:
+    """The request's headers; ASGI gives their names in lower case."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _json(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -5,6 +5,23 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
+
+from tailrace.schema.errors import RequestError
+
+logger = structlog.get_logger()
+
+
+def part(run_id: str, pump: asyncio.Task[None]) -> None:
+    """The task that sent a run to a client has ended. An outage ends the body in the middle, and the client comes back
+    with its cursor: that is no failure of ours to be traced. Raises what nobody foresaw."""
+    if pump.cancelled():
+        return
+    try:
+        pump.result()
+    except RequestError as error:
+        logger.warning("stream broken off", run_id=run_id, error=error.message)
+
 
 class Readers:
     """The open streams of this process."""

@@ -14,6 +14,7 @@ from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from tailrace.api.readers import part
 from tailrace.api.services import Injected, Services
 from tailrace.api.transport import Write, writer_of
 from tailrace.dialects.base import FULL, Detail, Dialect, View
@@ -95,7 +96,7 @@ class _Stream:
         await sender.write(comment("tailrace") + retry(RETRY_MS))
         pump = asyncio.create_task(_pump(sender, services, self.asked))
         with services.readers.reading(run_id, pump):
-            left = await _serve(sender, pump, receive, services.settings.server.keep_alive_s)
+            left = await _serve(run_id, sender, pump, receive, services.settings.server.keep_alive_s)
         if left:
             await _left(services, run_id)
 
@@ -122,7 +123,7 @@ class _Sender:
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
 
-async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, keep_alive_s: float) -> bool:
+async def _serve(run_id: str, sender: _Sender, pump: asyncio.Task[None], receive: Receive, keep_alive_s: float) -> bool:
     """Let the client hear something every `keep_alive_s` at the latest.
 
     Until the run ends, the server stops (the pump is then cancelled), or the client goes away: True for the last.
@@ -142,8 +143,7 @@ async def _serve(sender: _Sender, pump: asyncio.Task[None], receive: Receive, ke
         await asyncio.wait({pump, gone})
     if left:
         return True
-    if not pump.cancelled():
-        pump.result()
+    part(run_id, pump)
     if not sender.ended:
         await sender.write(b"", last=True)
     return False

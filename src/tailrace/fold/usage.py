@@ -13,8 +13,8 @@ def _sum(values: Iterable[int | None]) -> int | None:
 def total(usages: Iterable[Usage | None]) -> Usage | None:
     """The sum; a detail that no step reported stays absent. None where no step reported anything."""
     known = [usage for usage in usages if usage is not None]
-    if not known:
-        return None
+    if len(known) < 2:  # nearly every run has one step: nothing to add up
+        return known[0] if known else None
     costs = [usage.cost_usd for usage in known if usage.cost_usd is not None]
     return Usage(
         prompt_tokens=sum(usage.prompt_tokens for usage in known),

@@ -6,20 +6,21 @@ Each opens the run's log anew, so that the writer before is fenced off (design r
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
 from tailrace.runs.drive import abort, answer, fail, opening
 from tailrace.runs.writer import RunWriter
-from tailrace.schema.errors import Conflict, InvalidRequest, Sealed, StaleEpoch
+from tailrace.schema.errors import Conflict, InvalidRequest, NotReady, Sealed, StaleEpoch
 from tailrace.schema.events import TraceContext
 from tailrace.schema.items import FunctionCallOutputItem
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import ErrorInfo
 from tailrace.store.base import StoredRun
 
+ATTEMPTS = 5
 CANCELLED = "cancelled by the user"
 UNANSWERED = ErrorInfo(code="limit", message="the client sent no tool outputs within the time that the server allows")
 
@@ -68,29 +69,29 @@ class Control:
         What was taken before is taken again, and changes nothing: a client that had no answer may ask anew. Raises
         Conflict where the run does not wait for any, InvalidRequest for a `call_id` it does not wait for.
         """
+        async with self._alone(stored.request.run_id):
+            await _insist(lambda: self._answer(stored, outputs, trace))
+
+    async def _answer(self, stored: StoredRun, outputs: Sequence[ToolOutput], trace: TraceContext) -> None:
         run = stored.request
-        async with self._alone(run.run_id):
-            if await self._taken(run.run_id, outputs):
-                await self._revive(stored)
-                return
-            writer = await self._open(run.run_id)
-            waiting = {call.call_id for call in writer.state.unanswered}
-            for index, output in enumerate(outputs):
-                if output.call_id not in waiting:
-                    message = f"the run does not wait for an output of call {output.call_id!r}"
-                    raise InvalidRequest(message, field=f"outputs[{index}].call_id")
-                waiting.discard(output.call_id)
-            events = [
-                event
-                for output in outputs
-                for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
-            ]
-            try:
-                await writer.append(events, trace)
-            except StaleEpoch as error:
-                raise Conflict(f"run {run.run_id} was changed by another meanwhile", run_id=run.run_id) from error
-            if not waiting:
-                await self._start(run, writer, trace)
+        if await self._taken(run.run_id, outputs):
+            await self._revive(stored)
+            return
+        writer = await self._open(run.run_id)
+        waiting = {call.call_id for call in writer.state.unanswered}
+        for index, output in enumerate(outputs):
+            if output.call_id not in waiting:
+                message = f"the run does not wait for an output of call {output.call_id!r}"
+                raise InvalidRequest(message, field=f"outputs[{index}].call_id")
+            waiting.discard(output.call_id)
+        events = [
+            event
+            for output in outputs
+            for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
+        ]
+        await writer.append(events, trace)
+        if not waiting:
+            await self._start(run, writer, trace)
 
     async def _taken(self, run_id: str, outputs: Sequence[ToolOutput]) -> bool:
         """Are these outputs in the log already? Raises Conflict where the run works: to open its log would stop it."""
@@ -117,16 +118,19 @@ class Control:
         Returns when it has ended; nothing happens to one that had ended before.
         """
         async with self._alone(run_id):
-            try:
-                writer = await RunWriter.open(self._log, run_id)
-            except Sealed:
-                return
-            if writer.origin is None:
-                return  # not begun: who begins it drives it
-            if isinstance(ending, ErrorInfo):
-                await fail(writer, ending, trace or writer.origin)
-            else:
-                await abort(writer, ending, trace or writer.origin)
+            await _insist(lambda: self._end(run_id, ending, trace))
+
+    async def _end(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None) -> None:
+        try:
+            writer = await RunWriter.open(self._log, run_id)
+        except Sealed:
+            return
+        if writer.origin is None:
+            return  # not begun: who begins it drives it
+        if isinstance(ending, ErrorInfo):
+            await fail(writer, ending, trace or writer.origin)
+        else:
+            await abort(writer, ending, trace or writer.origin)
 
     async def expire(self, run_id: str) -> None:
         """End a run whose client sent no tool outputs in time."""
@@ -142,3 +146,13 @@ class Control:
         finally:
             if not lock.locked():
                 self._locks.pop(run_id, None)
+
+
+async def _insist(change: Callable[[], Awaitable[None]]) -> None:
+    """Make a change to a run, again where somebody else opened its log in the midst of it. Raises NotReady where that
+    goes on."""
+    for _ in range(ATTEMPTS):
+        with suppress(StaleEpoch):
+            await change()
+            return
+    raise NotReady("the run is being changed by others; try again")

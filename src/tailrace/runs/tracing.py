@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import urandom
+from random import getrandbits
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -47,9 +47,14 @@ class Tracing:
 def child_of(parent: TraceContext | None) -> TraceContext:
     """The context of a span that is not recorded: in the parent's trace, or in one of its own, not sampled."""
     if parent is None:
-        return TraceContext(f"00-{urandom(16).hex()}-{urandom(8).hex()}-00")
+        return TraceContext(f"00-{_random_id(128)}-{_random_id(64)}-00")
     version, trace_id, _, flags = parent.traceparent.split("-")
-    return TraceContext(f"{version}-{trace_id}-{urandom(8).hex()}-{flags}", parent.tracestate)
+    return TraceContext(f"{version}-{trace_id}-{_random_id(64)}-{flags}", parent.tracestate)
+
+
+def _random_id(bits: int) -> str:
+    """In hexadecimal, never all zeros (W3C Trace Context §3.2.2). Nothing secret: the kernel need not be asked."""
+    return f"{getrandbits(bits) or 1:0{bits // 4}x}"
 
 
 def of_span(span: trace.Span) -> TraceContext:

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from tailrace.schema.errors import NotReady
 from tailrace.store.engine import reason
@@ -128,8 +128,8 @@ class SqliteDatabase(ThreadedDatabase):
             try:
                 self._connection(_NEVER_WAITS)
                 return self._transact("BEGIN IMMEDIATE", work, *arguments)
-            except OperationalError:
-                pass  # another process writes, most likely: a thread waits for it, and says what else is wrong
+            except DBAPIError:
+                pass  # another process writes, most likely: a thread waits for it, or says what else is wrong
             finally:
                 self._writing.release()
         return await self.write(work, *arguments)

@@ -6,7 +6,7 @@ asyncio mark on the subclass.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from tailrace.log.base import Head, Log
@@ -119,6 +119,32 @@ class LogConformance:
         assert await log.head("r") == Head("r", epoch, 3, False)
         await log.append("r", epoch, [done("r")], TRACE)
         assert await log.head("r") == Head("r", epoch, 4, True)
+
+    async def test_an_offer_is_an_append_or_nothing(self, log: Log) -> None:
+        """What is taken on the spot stands where an append would have put it, for readers too; what is not, nowhere."""
+        epoch = await log.acquire("run_1")
+        written: list[str] = []
+        for number in range(1, 21):
+            batch = log.offer("run_1", epoch, [delta(str(number))], TRACE)
+            assert batch is None or batch.last_seq == len(written) + 1
+            if batch is not None or number % 3 == 0:
+                written.append(str(number))
+            if batch is None and number % 3 == 0:
+                await log.append("run_1", epoch, [delta(str(number))], TRACE)
+        assert texts(await read_all(log, "run_1")) == written
+        await log.append("run_1", epoch, [done("run_1")], TRACE)
+        assert texts(await soon(collect(log, "run_1"))) == written
+
+    async def test_an_offer_under_a_stale_epoch_adds_nothing(self, log: Log) -> None:
+        """Refused like an append, or not taken."""
+        old = await log.acquire("run_1")
+        epoch = await log.acquire("run_1")
+        with suppress(StaleEpoch):
+            assert log.offer("run_1", old, deltas(1), TRACE) is None
+        await log.append("run_1", epoch, [done("run_1")], TRACE)
+        with suppress(Sealed):
+            assert log.offer("run_1", epoch, deltas(1), TRACE) is None
+        assert texts(await soon(collect(log, "run_1"))) == []
 
     async def test_an_append_keeps_its_trace_context(self, log: Log) -> None:
         """`traceparent` and `tracestate` come back as they were given."""

@@ -48,7 +48,7 @@ ERROR_CODES: dict[type[BaseException], str] = {
 }
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
-# Takes bytes at once; False: no more of them now. It does not wait.
+# Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
 
 
@@ -71,7 +71,15 @@ class Reply:
     """A provider's 2xx answer. Reading it to its end gives the connection back to the pool."""
 
     __slots__ = (
-        "_content", "_host", "_take", "_tap", "_turn", "_watchdog", "headers", "is_complete", "progress",
+        "_content",
+        "_host",
+        "_take",
+        "_tap",
+        "_turn",
+        "_watchdog",
+        "headers",
+        "is_complete",
+        "progress",
         "status",
     )
 
@@ -99,7 +107,8 @@ class Reply:
         Raises ProviderError: `timeout` (details: watchdog), `stream_interrupted`; and what `take` raises.
         """
         self._take = take
-        turn = self._turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._turn = turn
         self._watchdog.waiting = True
         try:
             self._arrived()  # what came while nobody waited for it
@@ -131,7 +140,7 @@ class Reply:
             if self._content.at_eof():
                 self._take(b"")
                 turn.set_result(False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
             turn.set_exception(error)
 
     def _read(self) -> bytes:

@@ -58,10 +58,11 @@ class SseParser:
             data = self._begin(data)
         if self._after_cr or b"\r" in data:
             data = self._with_lf(data)
-        if not self._pending and data.endswith(b"\n\n"):  # a read that ends where an event does, as most do
-            events = self._events(data[:-2])
-        else:
-            events = self._events(self._complete(data))
+        if self._pending:
+            data = self._complete(data)
+        events, end = self._events(data)
+        if end < len(data):
+            self._keep(data[end:])
         if not events:
             self._refuse_too_long()
         return events
@@ -69,44 +70,60 @@ class SseParser:
     def close(self) -> list[SseEvent]:
         """The bytes have ended: the event that lacks its blank line, if there is one. Raises as `feed` does."""
         self._refuse_too_long()
-        rest = bytes(self._pending)
+        events, _ = self._events(bytes(self._pending) + b"\n\n")
         self._pending.clear()
-        events = self._events(rest)
         self._refuse_too_long()
         return events
 
+    def _events(self, data: bytes) -> tuple[list[SseEvent], int]:
+        """The events of `data`, and where the last of them ends.
+
+        Nearly every event begins as the one before it did, and has but one line of data: it is cut out as it stands.
+        """
+        events: list[SseEvent] = []
+        start = 0
+        while start < len(data):
+            at = start + len(self._lead)
+            if data.startswith(self._lead, start):
+                end = data.find(b"\n", at)
+                if end - start <= self._limit and data.startswith(b"\n\n", end):
+                    events.append(SseEvent(data[at:end], self._name, self.last_event_id))
+                    start = end + 2
+                    continue
+            end = data.find(b"\n\n", start)
+            if end < 0:
+                break
+            self._block(data[start:end], events)
+            start = end + 2
+            if self._too_long:
+                return events, len(data)
+        return events, start
+
     def _complete(self, data: bytes) -> bytes:
         """What is pending with `data`, up to the last blank line; nothing where there is none yet."""
-        pending = self._pending
-        seam = max(len(pending) - 1, 0)
-        pending += data
-        end = pending.rfind(b"\n\n", seam)
-        if end < 0:
-            # An LF at either end may belong to a blank line, so that it does not count.
-            self._too_long = len(pending) > self._limit + 2
+        seam = len(self._pending) - 1
+        self._pending += data
+        end = self._pending.rfind(b"\n\n", seam) + 2
+        if end < 2:
+            self._check_pending()
             return b""
-        complete = bytes(pending[:end])
-        del pending[: end + 2]
+        complete = bytes(self._pending[:end])
+        del self._pending[:end]
         return complete
 
-    def _events(self, complete: bytes) -> list[SseEvent]:
-        """The events of these blocks. Nearly each begins as the one before it did, and has but one line of data."""
-        events: list[SseEvent] = []
-        for block in complete.split(b"\n\n"):
-            size = len(block)
-            if size > self._limit and len(block.strip(b"\n")) > self._limit:
-                self._too_long = True
-                break
-            lead = self._lead
-            at = len(lead)
-            if block.startswith(lead) and block.find(b"\n", at) < 0:
-                events.append(SseEvent(block[at:], self._name, self.last_event_id))
-            else:
-                self._block(block, events)
-        return events
+    def _keep(self, rest: bytes) -> None:
+        self._pending[:0] = rest  # of a third line's end in a row, there is one before what is pending already
+        self._check_pending()
+
+    def _check_pending(self) -> None:
+        # An LF at either end may belong to a blank line, so that it does not count.
+        self._too_long = len(self._pending) > self._limit + 2
 
     def _block(self, block: bytes, events: list[SseEvent]) -> None:
         """The text's own rules, line by line."""
+        if len(block) > self._limit and len(block.strip(b"\n")) > self._limit:
+            self._too_long = True
+            return
         data: list[bytes] = []
         name = b""
         for line in block.split(b"\n"):

@@ -105,14 +105,16 @@ class Projector:
         state = self._state(run_id)
         before = state.last_seq
         await asyncio.sleep(0)  # between runs the streams have their turn
-        async for batch in batches(self._log, run_id, before):
-            state.fold((batch,))
+        new = [batch async for batch in batches(self._log, run_id, before)]
+        state.fold(new)
         if state.start is None:  # deleted meanwhile
             del self._states[run_id]
             return None
         if state.last_seq == before:
             return None
-        archive = [batch async for batch in batches(self._log, run_id)] if state.status in ENDED else None
+        if state.status not in ENDED:
+            return Projection(response=state.response(), archive=None)
+        archive = [batch async for batch in batches(self._log, run_id)] if before else new
         return Projection(response=state.response(), archive=archive)
 
     def _state(self, run_id: str) -> Reducer:

@@ -184,10 +184,11 @@ class MessagesDecoder(StreamDecoder):
     def _on_delta(self, event: Json) -> None:
         delta = dict_in(event, "delta")
         delta_type = text_in(delta, "type")
-        if self._block(event) is None and delta_type in _DELTA_BLOCKS:
+        block = self._block(event)
+        if block is None and delta_type in _DELTA_BLOCKS:
             block_type = _DELTA_BLOCKS[delta_type]
             self._on_block_start({"index": event.get("index"), "content_block": {"type": block_type}})
-        block = self._block(event)
+            block = self._block(event)
         take = _DELTAS.get(delta_type)
         if block is None or take is None or block.has_stopped or not take(block, delta):
             self._late(event)

@@ -6,6 +6,8 @@ from tailrace.adapters.growing import GrowingCall
 from tailrace.adapters.reading import Json, as_text, dict_in, index_in, text_in
 from tailrace.schema.response import FinishReason
 
+_PIECE, _ARGUMENTS = frozenset({"index", "function"}), frozenset({"arguments"})  # an entry that only goes on
+
 
 class _Call:
     """One call as far as it has come. It begins for others once its name and id are known."""
@@ -35,17 +37,24 @@ class Calls:
 
     def take(self, entry: Json, place: int | None) -> None:
         """One entry of `tool_calls`; `place` is where it stands in a list that holds them all, if it is in one."""
-        function, custom = dict_in(entry, "function"), dict_in(entry, "custom")
-        is_custom = entry.get("type") == "custom" or bool(custom and not text_in(function, "name"))
-        said = custom if is_custom else function
-        call = self._find(
-            index_in(entry, "index") if place is None else place, text_in(entry, "id"), text_in(said, "name")
-        )
+        said = dict_in(entry, "function")
+        index = index_in(entry, "index") if place is None else place
+        if said.keys() == _ARGUMENTS and entry.keys() == _PIECE and index is not None:
+            known = self._by_index.get(index)
+            if known is not None and known.growing is not None:  # it goes on, as most entries do
+                known.growing.arguments(as_text(said["arguments"]))
+                return
+        custom = dict_in(entry, "custom")
+        is_custom = entry.get("type") == "custom" or bool(custom and not text_in(said, "name"))
+        if is_custom:
+            said = custom
+        call_id, name = text_in(entry, "id"), text_in(said, "name")
+        call = self._find(index, call_id, name)
         call.is_custom = call.is_custom or is_custom
-        call.name = call.name or text_in(said, "name")
-        if text_in(entry, "id") and not call.id:
-            call.id = text_in(entry, "id")
-            self._by_id.setdefault(call.id, call)
+        call.name = call.name or name
+        if call_id and not call.id:
+            call.id = call_id
+            self._by_id.setdefault(call_id, call)
         call.extra = dict_in(entry, "extra_content") or call.extra
         arguments = as_text(said.get("input" if is_custom else "arguments"))
         if arguments:

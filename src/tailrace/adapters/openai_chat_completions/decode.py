@@ -63,7 +63,8 @@ _DELTA_KNOWN = frozenset(
     }
 )
 _REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
-_REASONING_FIELDS = frozenset({*_REASONING_NAMES, "reasoning_details"})
+_SILENT = frozenset({"role", "index"})  # of a delta
+_FLEETING = ("choices", "created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
 
 
 class ChatDecoder(StreamDecoder):
@@ -79,21 +80,31 @@ class ChatDecoder(StreamDecoder):
         self._calls = Calls(self._collector)
         self._finish_reason = ""
         self._has_choice = False
+        self._envelope: Json = {}  # of the last chunk, without what is fleeting
+        self._frame: Json = {}  # of the last choice, without what it adds to the answer
+        self._is_whole = False  # does the choice at hand bring its message whole?
         self._usage: Json = {}
 
     def _event(self, event: Json) -> None:
+        choices = dicts_in(event, "choices")
+        for name in _FLEETING:
+            event.pop(name, None)
+        if event != self._envelope:  # what repeats the chunk before has been read
+            self._envelope = event
+            self._read_envelope(event)
+        if self.done:
+            return
+        for choice in choices:
+            self._choice(choice)
+
+    def _read_envelope(self, event: Json) -> None:
         self._response_id = self._response_id or text_in(event, "id")
         self._model_id = self._model_id or text_in(event, "model")
         if event.get("usage") or "x_groq" in event:
             self._usage = dict_in(event, "usage") or dict_in(dict_in(event, "x_groq"), "usage") or self._usage
-        facts = unknown_news(event, _CHUNK_KNOWN)
-        if facts:
-            self._collector.note(facts)
+        self._collector.note(unknown_news(event, _CHUNK_KNOWN))
         if event.get("error"):
             self._fail(stream_error(event))
-            return
-        for choice in dicts_in(event, "choices"):
-            self._choice(choice)
 
     def _answer(self, answer: Json) -> None:
         self._event(answer)
@@ -110,40 +121,49 @@ class ChatDecoder(StreamDecoder):
             self._collector.event("choice", choice)
             return
         self._has_choice = True
-        facts = unknown_news(choice, _CHOICE_KNOWN)
-        if facts:
-            self._collector.note(facts)
+        # A chunk may bring the whole message so far beside its delta; the delta holds.
+        self._is_whole = "delta" not in choice
+        delta, logprobs = choice.pop("message" if self._is_whole else "delta", None), choice.pop("logprobs", None)
+        is_new = choice != self._frame
+        if is_new:
+            self._frame = choice
+            self._read_frame(choice)
+        if isinstance(delta, dict):
+            self._delta(delta)
+        if isinstance(logprobs, dict):
+            self._logprobs(logprobs)
+        if is_new:
+            self._check(choice)
+
+    def _read_frame(self, choice: Json) -> None:
+        """What a choice says beside its delta."""
+        self._collector.note(unknown_news(choice, _CHOICE_KNOWN))
         if "usage" in choice:
             self._usage = dict_in(choice, "usage") or self._usage
         self._finish_reason = text_in(choice, "finish_reason") or self._finish_reason
-        # A chunk may bring the whole message so far beside its delta; the delta holds.
-        is_whole = "delta" not in choice
-        self._delta(dict_in(choice, "message" if is_whole else "delta"), is_whole=is_whole)
-        if choice.get("logprobs"):
-            self._logprobs(dict_in(choice, "logprobs"))
+
+    def _check(self, choice: Json) -> None:
         if choice.get("error"):
             self._fail(stream_error(choice))
         elif self._finish_reason in _BROKEN:
             self._fail(ProviderError(_BROKEN[self._finish_reason], f"the answer broke off: {self._finish_reason}"))
 
-    def _delta(self, delta: Json, *, is_whole: bool) -> None:
-        said = {name: value for name, value in delta.items() if value and name not in {"role", "index"}}
-        if not said:
-            return
-        if not _REASONING_FIELDS.isdisjoint(said):
-            self._think(said)
-        for name, take in _FIELDS.items():
-            if name in said:
+    def _delta(self, delta: Json) -> None:
+        said = {name: value for name, value in delta.items() if value and name not in _SILENT}
+        if len(said) == 1:  # as nearly always
+            take = _TAKES.get(next(iter(said)))
+            if take is not None:
                 take(self, said)
-        if "tool_calls" in said or "function_call" in said:
-            self._call(said, is_whole=is_whole)
+                return
+        for take in dict.fromkeys(take for name, take in _TAKES.items() if name in said):
+            take(self, said)
         for name, value in unknown_news(said, _DELTA_KNOWN).items():
             self._collector.event(name, value)
 
     def _content(self, delta: Json) -> None:
         content = delta["content"]
         if isinstance(content, str):
-            self._text(content)
+            self._visible().text("text", content)
         elif isinstance(content, list):
             self._parts(content)
         else:
@@ -173,13 +193,10 @@ class ChatDecoder(StreamDecoder):
             elif part.get("type") == "image_url":
                 self._image(part)
             elif isinstance(part.get("text"), str):
-                self._text(part["text"])
+                if part["text"]:
+                    self._visible().text("text", part["text"])
             else:
                 self._collector.event("content_part", part)
-
-    def _text(self, text: str) -> None:
-        if text:
-            self._visible().text("text", text)
 
     def _image(self, image: Json) -> None:
         url = text_in(dict_in(image, "image_url"), "url")
@@ -189,7 +206,8 @@ class ChatDecoder(StreamDecoder):
             self._collector.event("content_part", image)
 
     def _visible(self) -> GrowingMessage:
-        self._end_reasoning()
+        if self._reasoning is not None:
+            self._end_reasoning()
         if self._message is None:
             self._message = GrowingMessage(self._collector.start("message"))
         return self._message
@@ -201,21 +219,21 @@ class ChatDecoder(StreamDecoder):
         if rest:
             self._collector.event("logprobs", rest)
 
-    def _call(self, delta: Json, *, is_whole: bool) -> None:
+    def _call(self, delta: Json) -> None:
         entries = dicts_in(delta, "tool_calls")
         legacy = dict_in(delta, "function_call")
-        if text_in(legacy, "name") or text_in(legacy, "arguments"):
-            entries = [*entries, {"index": 0, "function": legacy}]
-        if entries:
+        if legacy and (text_in(legacy, "name") or text_in(legacy, "arguments")):
+            entries.append({"index": 0, "function": legacy})
+        if entries and self._reasoning is not None:
             self._end_reasoning()
         for place, entry in enumerate(entries):
-            self._calls.take(entry, place if is_whole else None)
+            self._calls.take(entry, place if self._is_whole else None)
 
     # --- reasoning -----------------------------------------------------------------------------------------------
 
     def _think(self, delta: Json) -> None:
         """The text stands under one of several names, the same under each that is there; or in the details only."""
-        text = next((text_in(delta, name) for name in _REASONING_NAMES if text_in(delta, name)), "")
+        text = next((text for name in _REASONING_NAMES if (text := text_in(delta, name))), "")
         details = dicts_in(delta, "reasoning_details")
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)
@@ -261,10 +279,13 @@ class ChatDecoder(StreamDecoder):
             super()._end()
 
 
-# What else a delta may bring, in the order in which it is read.
-_FIELDS: dict[str, Callable[[ChatDecoder, Json], None]] = {
+# What a delta may bring, in the order in which it is read.
+_TAKES: dict[str, Callable[[ChatDecoder, Json], None]] = {
+    **dict.fromkeys((*_REASONING_NAMES, "reasoning_details"), ChatDecoder._think),
     "content": ChatDecoder._content,
     "refusal": ChatDecoder._refusal,
     "annotations": ChatDecoder._annotations,
     "images": ChatDecoder._images,
+    "tool_calls": ChatDecoder._call,
+    "function_call": ChatDecoder._call,
 }

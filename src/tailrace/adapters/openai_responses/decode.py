@@ -154,14 +154,21 @@ class ResponsesDecoder(StreamDecoder):
 
         A delta whose item was never announced announces it; one that names nothing belongs to the newest.
         """
-        wire_id, index = text_in(event, "item_id"), index_in(event, "output_index")
+        kind = _KINDS.get(wire_type, "provider_item")
+        index = index_in(event, "output_index")
+        slot = self._by_index.get(index) if index is not None else None
+        if slot is None or slot.wire_id != event.get("item_id"):  # else both say the same, as they should
+            slot = self._sought(text_in(event, "item_id"), index, wire_type)
+        return slot if slot is not None and slot.item.is_open and slot.kind == kind else None
+
+    def _sought(self, wire_id: str, index: int | None, wire_type: str) -> _Slot | None:
         kind = _KINDS.get(wire_type, "provider_item")
         slot = self._known(wire_id, index)
         if slot is None and index is None:
             slot = next((slot for slot in reversed(self._slots) if slot.item.is_open and slot.kind == kind), None)
         if slot is None and kind != "provider_item":
             slot = self._announce({"type": wire_type, "id": wire_id}, index)
-        return slot if slot is not None and slot.item.is_open and slot.kind == kind else None
+        return slot
 
     def _announce(self, item: Json, index: int | None) -> _Slot:
         wire_type, wire_id = text_in(item, "type"), text_in(item, "id")

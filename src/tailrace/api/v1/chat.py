@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions` (contract §5)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Request, post
@@ -23,10 +24,15 @@ async def create_completion(request: Request[Any, Any, Any], services: Injected)
     The run is like any other: stored unless `store` is false, and readable under its id (`chatcmpl-…`) at
     `/api/v2/stream`, in this dialect and in others.
     """
-    asked = read(await request.body())
+    return await answer(services, await request.body(), request.headers)
+
+
+async def answer(services: Services, sent: bytes, headers: Mapping[str, str]) -> ASGIApp:
+    """The answer to this body under these headers, whose names are in lower case. Raises RequestError."""
+    asked = read(sent)
     run = _run(services, asked)
     return await exchange(
-        services, Asked(request=run, dialect=CHAT, stream=asked.stream, whole=whole, envelope=ENVELOPE), request
+        services, Asked(request=run, dialect=CHAT, stream=asked.stream, whole=whole, envelope=ENVELOPE), headers
     )
 
 

@@ -50,7 +50,7 @@ async def compact_response(request: Request[Any, Any, Any], services: Injected) 
 
 
 async def _answered(services: Services, run: RunRequest, request: Request[Any, Any, Any]) -> Response:
-    await submit(services, run, caller(request))
+    await submit(services, run, caller(request.headers))
     return await ended(services, run.run_id)
 
 

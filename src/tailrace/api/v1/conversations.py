@@ -159,7 +159,7 @@ async def _put(services: Services, run: RunRequest, request: Request[Any, Any, A
     """The run's log, whole and sealed, then the run: so that at no time there is a run that somebody would drive."""
     epoch = await services.log.acquire(run.run_id)
     done = ResponseDone(response_id=run.run_id, status="complete", finish_reason="stop")
-    with services.tracing.span("items", caller(request), server=True, run_id=run.run_id) as span:
+    with services.tracing.span("items", caller(request.headers), server=True, run_id=run.run_id) as span:
         await _append(services, run, epoch, [*opening(run, services.now()), done], span)
     await services.settle(run.run_id)
 

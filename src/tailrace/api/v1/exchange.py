@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.adapters.wires import check
 from tailrace.api.errors import Problem
+from tailrace.api.readers import part
 from tailrace.api.services import Services
 from tailrace.api.v1.envelopes import Envelope, Told, failure
 from tailrace.dialects.base import FULL, Dialect, View
@@ -64,19 +63,19 @@ class Asked:
     watch: Callable[[Batch], None] | None = None
 
 
-async def exchange(services: Services, asked: Asked, request: Request[Any, Any, Any]) -> ASGIApp:
-    """Submit the run; the answer to send. Raises RequestError, before anything is sent."""
-    run = await submit(services, asked.request, caller(request))
-    headers = [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()]
+async def exchange(services: Services, asked: Asked, headers: Mapping[str, str]) -> ASGIApp:
+    """Submit the run; the answer to send. `headers` are the request's. Raises RequestError, before anything is sent."""
+    run = await submit(services, asked.request, caller(headers))
+    own = [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()]
     if asked.stream:
         source = vendor_frames(services, run.run_id, asked.dialect, asked.view)
-        return Streamed(services, run.run_id, source, asked.keep_alive, [*STREAM_HEADERS, *headers])
-    return Whole(services, run, asked.whole, asked.envelope, [*JSON_HEADERS, *headers], asked.watch)
+        return Streamed(services, run.run_id, source, asked.keep_alive, [*STREAM_HEADERS, *own])
+    return Whole(services, run, asked.whole, asked.envelope, [*JSON_HEADERS, *own], asked.watch)
 
 
-def caller(request: Request[Any, Any, Any]) -> TraceContext | None:
-    """The caller's trace context, where it sent one."""
-    return tracing.of_headers(request.headers.get("traceparent"), request.headers.get("tracestate"))
+def caller(headers: Mapping[str, str]) -> TraceContext | None:
+    """The caller's trace context, where it sent one. Names are in lower case."""
+    return tracing.of_headers(headers.get("traceparent"), headers.get("tracestate"))
 
 
 async def submit(services: Services, run: RunRequest, parent: TraceContext | None) -> RunRequest:
@@ -166,8 +165,8 @@ class Streamed:
             pump.cancel()
             gone.cancel()
             await asyncio.wait({pump, gone})
-        if stayed and not pump.cancelled():
-            pump.result()
+        if stayed:
+            part(self.run_id, pump)
         return stayed
 
 

@@ -8,7 +8,7 @@ readable under its id (`msg_…`, the message's id and the header `request-id`) 
 in others.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from litestar import Request, post
@@ -44,7 +44,12 @@ class TokenCount(Struct, frozen=True):
 @post("/v1/messages", status_code=200)
 async def create_message(request: Request[Any, Any, Any], services: Injected) -> ASGIApp:
     """Answer a conversation, as Anthropic's Messages do; streamed where `stream` is true."""
-    body = read(await request.body(), Body)
+    return await answer(services, await request.body(), request.headers)
+
+
+async def answer(services: Services, sent: bytes, headers: Mapping[str, str]) -> ASGIApp:
+    """The answer to this body under these headers, whose names are in lower case. Raises RequestError."""
+    body = read(sent, Body)
     run, message = await _run(services, body), WholeMessage()
     asked = Asked(
         request=run,
@@ -56,7 +61,7 @@ async def create_message(request: Request[Any, Any, Any], services: Injected) ->
         keep_alive=KEEP_ALIVE,
         headers={"request-id": run.run_id},
     )
-    return await exchange(services, asked, request)
+    return await exchange(services, asked, headers)
 
 
 @post("/v1/messages/count_tokens", status_code=200)

@@ -5,6 +5,7 @@ specification, where they differ (docs/protocol.md).
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, post
@@ -36,12 +37,17 @@ async def create_response(request: Request[Any, Any, Any], services: Injected) -
 
     The run is stored unless `store` is false, and goes on when its client goes away; it can be resumed under its id.
     """
-    body = read(await request.body())
-    run = await to_run(services, body, open_responses=VERSION_HEADER in request.headers)
+    return await answer(services, await request.body(), request.headers)
+
+
+async def answer(services: Services, sent: bytes, headers: Mapping[str, str]) -> ASGIApp:
+    """The answer to this body under these headers, whose names are in lower case. Raises RequestError."""
+    body = read(sent)
+    run = await to_run(services, body, open_responses=VERSION_HEADER in headers)
     if body.background and not body.stream:
-        begun = await submit(services, run, caller(request))
+        begun = await submit(services, run, caller(headers))
         return Json200(await _object(services, await services.store.get_run(begun.run_id)))
-    return await exchange(services, _asked(run, body), request)
+    return await exchange(services, _asked(run, body), headers)
 
 
 def _asked(run: RunRequest, body: ResponseBody) -> Asked:
@@ -104,7 +110,7 @@ async def cancel_response(response_id: FromPath[str], request: Request[Any, Any,
 
 
 async def _stop(services: Services, response_id: str, request: Request[Any, Any, Any]) -> None:
-    with services.tracing.span("cancel", caller(request), server=True, run_id=response_id) as span:
+    with services.tracing.span("cancel", caller(request.headers), server=True, run_id=response_id) as span:
         await services.control.stop(response_id, CANCELLED, span)
     await services.settle(response_id)
 
