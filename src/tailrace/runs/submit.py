@@ -43,7 +43,7 @@ class Submitter:
         The same `run_id` with the same `digest` gives the run that is there; with another one it is a Conflict.
         """
         await self.admit()
-        run = StoredRun(request=request, digest=digest, response=_queued(request, now))
+        run = StoredRun(request=request, digest=digest, response=queued(request, now))
         stored = await self._create(run, new_thread, when_busy, trace)
         if stored is run:
             await self.control.begin(run, trace)
@@ -74,7 +74,8 @@ class Submitter:
         return True
 
 
-def _queued(request: RunRequest, now: int) -> Response:
+def queued(request: RunRequest, now: int) -> Response:
+    """A run that has not begun."""
     return Response(
         id=request.run_id, turn_id=request.turn_id, thread_id=request.thread_id, agent_id=request.agent_id,
         model_id=request.model_id, provider_id=request.provider_id, created_at=now, updated_at=now, status="queued",

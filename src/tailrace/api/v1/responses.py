@@ -23,6 +23,7 @@ from tailrace.dialects.responses.encode import RESPONSES, ResponsesEncoder
 from tailrace.dialects.responses.estimate import input_tokens
 from tailrace.dialects.responses.items import said_item
 from tailrace.dialects.responses.whole import to_object, whole
+from tailrace.runs.submit import queued
 from tailrace.schema.errors import Conflict, NotFound
 from tailrace.schema.request import RunRequest
 from tailrace.store.base import StoredRun
@@ -45,8 +46,9 @@ async def answer(services: Services, sent: bytes, headers: Mapping[str, str]) ->
     body = read(sent)
     run = await to_run(services, body, open_responses=VERSION_HEADER in headers)
     if body.background and not body.stream:
-        begun = await submit(services, run, caller(headers))
-        return Json200(await _object(services, await services.store.get_run(begun.run_id)))
+        begun = await services.store.get_run((await submit(services, run, caller(headers))).run_id)
+        # However far it has come by now: a client that asked for it later polls, and some do not expect it to be done.
+        return Json200(to_object(queued(begun.request, begun.response.created_at), begun.request))
     return await exchange(services, _asked(run, body), headers)
 
 
