@@ -15,7 +15,7 @@ from tailrace.schema.errors import NotReady
 
 logger = structlog.get_logger()
 
-INTERVAL_S = 1.0  # nobody waits for it: who asks for a run gets its snapshot folded on to now (RunReader.current)
+INTERVAL_S = 0.25
 
 
 class Announcer:
