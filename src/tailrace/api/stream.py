@@ -7,6 +7,7 @@ source (design rule 1), and a reader is no more than its cursor: where a client 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,12 +24,12 @@ from tailrace.dialects.table import DIALECTS
 from tailrace.log.writer import ends
 from tailrace.runs.reader import RunReader
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.errors import InvalidRequest, NotFound
 from tailrace.wire.sse import comment, retry
 
 RETRY_MS = 1000
 MAX_CURSOR = 2**53 - 1  # what a JSON reader can tell apart
-HEADERS = [
+STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx would otherwise hold events back
@@ -91,14 +92,14 @@ class _Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, run_id = self.services, self.asked.run_id
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         sender = _Sender(send, writer_of(scope))
         await sender.write(comment("tailrace") + retry(RETRY_MS))
         pump = asyncio.create_task(_pump(sender, services, self.asked))
         with services.readers.reading(run_id, pump):
-            left = await _serve(run_id, sender, pump, receive, services.settings.server.keep_alive_s)
-        if left:
-            await _left(services, run_id)
+            gone = await _serve(run_id, sender, pump, receive, services.settings.server.keep_alive_s)
+        if gone:
+            await left(services, run_id)
 
 
 class _Sender:
@@ -128,7 +129,7 @@ async def _serve(run_id: str, sender: _Sender, pump: asyncio.Task[None], receive
 
     Until the run ends, the server stops (the pump is then cancelled), or the client goes away: True for the last.
     """
-    gone = asyncio.create_task(_disconnected(receive))
+    gone = asyncio.create_task(disconnected(receive))
     try:
         while not pump.done() and not gone.done():
             # Looked at twice in the time allowed, with one timer per look instead of one per write.
@@ -177,15 +178,17 @@ async def _pump_shared(sender: _Sender, reader: RunReader, asked: Wanted, shared
         await sender.write(data, last=ends(page[-1].payloads))
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _left(services: Services, run_id: str) -> None:
+async def left(services: Services, run_id: str) -> None:
     """The last reader has gone before the end: the run ends too, where its request said so (`on_disconnect`)."""
     if services.readers.has(run_id):
         return
-    run = await services.store.get_run(run_id)
-    if run.request.on_disconnect == "cancel":
-        await services.control.stop(run_id, "its reader went away")
+    with suppress(NotFound):  # ended, and forgotten, meanwhile
+        run = await services.store.get_run(run_id)
+        if run.request.on_disconnect == "cancel":
+            await services.control.stop(run_id, "its reader went away")

@@ -9,7 +9,6 @@ A client that goes away before the end: a stored run goes on, one that is not st
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -18,13 +17,13 @@ from tailrace.adapters.wires import check
 from tailrace.api.errors import Problem
 from tailrace.api.readers import part
 from tailrace.api.services import Services
+from tailrace.api.stream import STREAM_HEADERS, disconnected, left
 from tailrace.api.v1.envelopes import Envelope, Told, failure
 from tailrace.dialects.base import FULL, Dialect, View
 from tailrace.fold.reducer import Reducer
 from tailrace.runs import tracing
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import NotFound
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import ErrorInfo, Response
@@ -33,11 +32,6 @@ from tailrace.wire.sse import comment
 
 Headers = list[tuple[bytes, bytes]]
 
-STREAM_HEADERS: Headers = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),  # nginx would otherwise hold events back
-]
 JSON_HEADERS: Headers = [(b"content-type", b"application/json")]
 KEEP_ALIVE = comment("keep-alive")
 CANCELLED = "the request was cancelled"
@@ -115,16 +109,6 @@ async def ended(services: Services, run_id: str, watch: Callable[[Batch], None] 
             for batch in page:
                 watch(batch)
     return state.response()
-
-
-async def left(services: Services, run_id: str) -> None:
-    """The last reader has gone before the end: the run ends too, where its request said so."""
-    if services.readers.has(run_id):
-        return
-    with suppress(NotFound):  # ended, and forgotten, meanwhile
-        run = await services.store.get_run(run_id)
-        if run.request.on_disconnect == "cancel":
-            await services.control.stop(run_id, "its reader went away")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +230,6 @@ async def first(work: asyncio.Task[None], other: Awaitable[None]) -> bool:
     if done and not work.cancelled():
         work.result()
     return done
-
-
-async def disconnected(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 class _Sender:

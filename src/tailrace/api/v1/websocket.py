@@ -18,9 +18,10 @@ from litestar.types import ASGIApp
 from tailrace.api import errors
 from tailrace.api.errors import Problem
 from tailrace.api.services import Injected, Services
+from tailrace.api.stream import left
 from tailrace.api.v1.asking import Before, earlier_items, items_of, to_run
 from tailrace.api.v1.envelopes import RESPONSES as ENVELOPE
-from tailrace.api.v1.exchange import Refused, left, submit
+from tailrace.api.v1.exchange import Refused, submit
 from tailrace.api.v1.responses import VERSION_HEADER
 from tailrace.dialects.base import FULL
 from tailrace.dialects.responses.body import ResponseBody, check
