@@ -3,7 +3,7 @@
 import pytest
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
-from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build, headers
+from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build
 from tailrace.adapters.canonical import look_up
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
@@ -31,13 +31,6 @@ def test_a_plain_question():
         "messages": [{"role": "user", "content": [text("hello")]}],
         "stream": True,
     }
-
-
-def test_headers_carry_the_key_only_where_there_is_one():
-    """The version is always said; the key has a header of its own."""
-    assert headers("k")["x-api-key"] == "k"
-    assert "x-api-key" not in headers(None)
-    assert headers(None)["anthropic-version"] == "2023-06-01"
 
 
 def test_c16_a_call_without_arguments_is_echoed_as_an_object():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.adapters.openai_responses.request import build, headers
+from tailrace.adapters.openai_responses.request import build
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, RefusalPart, TextPart
 from tailrace.schema.request import AllowedTools, CustomTool, HostedTool, NamedToolChoice, OutputFormat, Tool
@@ -28,12 +28,6 @@ def test_a_plain_question():
         "temperature": 0.5,
     }
     assert build(ask(user(), stream=False), {})["stream"] is False
-
-
-def test_headers_carry_the_key_only_where_there_is_one():
-    """A bearer token, or nothing."""
-    assert headers("k")["authorization"] == "Bearer k"
-    assert "authorization" not in headers(None)
 
 
 def test_a6_encrypted_reasoning_goes_back_byte_for_byte_to_its_own_model():

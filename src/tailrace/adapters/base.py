@@ -69,13 +69,20 @@ class Wire:
     """A provider's protocol.
 
     `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
-    names of tools in the answer mean. `path` is appended to the provider's base URL; `headers` takes the key, if there
-    is one.
+    names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
+    the provider's base URL. `headers` go with every request; `auth` names the scheme of upstream/auth.py by which the
+    key does, where the provider names no other.
     """
 
     name: str
     decoder: Callable[[DecodeContext], Decoder]
     build: Callable[[ModelRequest, Quirks], dict[str, Any]]
     callees: Callable[[Generation], Mapping[str, Callee]]
-    path: str
-    headers: Callable[[str | None], dict[str, str]]
+    path: Callable[[str, bool], str]
+    auth: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def fixed(path: str) -> Callable[[str, bool], str]:
+    """The path of a wire that says the model, and whether to stream, in the body."""
+    return lambda model_id, stream: path

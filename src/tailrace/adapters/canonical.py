@@ -155,8 +155,3 @@ def _merged(into: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def bearer(key: str | None) -> dict[str, str]:
-    """The headers of the OpenAI wires."""
-    return {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}

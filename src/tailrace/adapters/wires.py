@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
-from tailrace.adapters.base import Quirks, Wire
+from tailrace.adapters.base import Quirks, Wire, fixed
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
@@ -23,24 +23,25 @@ WIRES: dict[str, Wire] = {
             decoder=ResponsesDecoder,
             build=responses_request.build,
             callees=responses_request.callees,
-            path=responses_request.PATH,
-            headers=responses_request.headers,
+            path=fixed(responses_request.PATH),
+            auth="bearer",
         ),
         Wire(
             name=anthropic_request.NAME,
             decoder=MessagesDecoder,
             build=anthropic_request.build,
             callees=anthropic_request.callees,
-            path=anthropic_request.PATH,
-            headers=anthropic_request.headers,
+            path=fixed(anthropic_request.PATH),
+            auth="x-api-key",
+            headers=anthropic_request.HEADERS,
         ),
         Wire(
             name=chat_request.NAME,
             decoder=ChatDecoder,
             build=chat_request.build,
             callees=chat_request.callees,
-            path=chat_request.PATH,
-            headers=chat_request.headers,
+            path=fixed(chat_request.PATH),
+            auth="bearer",
         ),
     )
 }

@@ -13,6 +13,7 @@ from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.events import Payload, TraceContext
 from tailrace.schema.request import ModelRequest
+from tailrace.upstream.auth import SCHEMES, Unsigned
 from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
 from tailrace.upstream.registry import Provider, key_of
 from tailrace.upstream.retry import RetryPolicy
@@ -34,7 +35,7 @@ class ModelCaller:
 
         Retries share one budget of attempts and time, and happen only while nothing visible has reached the log.
         """
-        call = self._prepare(provider, request, trace)
+        call = await self._prepare(provider, request, trace)
         clock = asyncio.get_running_loop().time
         began, seen = clock(), len(writer.state.item_ids)
         for attempt in count(1):
@@ -48,16 +49,17 @@ class ModelCaller:
                     raise
                 await asyncio.sleep(delay)
 
-    def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
+    async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]
         try:
             body = wire.build(request, provider.quirks)
         except InvalidRequest as error:
             raise ProviderError("invalid_request", error.message, details=error.details) from error
-        headers = {**wire.headers(key_of(provider, self.environ)), **provider.headers, "traceparent": trace.traceparent}
-        return Call(
-            url=provider.base_url.rstrip("/") + wire.path, headers=headers, body=codec.encode(body), stream=True
-        )
+        url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
+        unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
+        signed = await SCHEMES[provider.auth or wire.auth](unsigned)
+        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
+        return Call(url=url, headers=headers, body=unsigned.body, stream=True)
 
     async def _attempt(
         self,

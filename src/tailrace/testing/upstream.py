@@ -129,7 +129,7 @@ class ScriptedUpstream:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=_MAX_BODY)
         for wire in WIRES:
-            app.router.add_post(f"/v1{wire.path}", self._handler(wire))
+            app.router.add_post(wire.path, self._handler(wire))
         app.router.add_get("/v1/models", _models)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
@@ -174,7 +174,7 @@ class ScriptedUpstream:
         self, wire: ScriptedWire, request: web.Request, record: RecordedRequest, size: int
     ) -> web.StreamResponse:
         self._count += 1
-        body = record.body
+        body = {**record.body, **request.match_info}
         problem = "model: Field required" if "model" not in body else wire.complaint(body, self._memory)
         if problem:
             return _refusal(wire, HttpError(400, message=problem))
@@ -186,7 +186,7 @@ class ScriptedUpstream:
         renderer = wire.renderer(plan, Ticket(self._seed, self._count), body, self._memory)
         performer = _Performer(request, self.gate, self._closing)
         if asked.stream:
-            return await _stream(request, performer, steps(plan, renderer))
+            return await _stream(wire, performer, steps(plan, renderer))
         return await _whole(wire, performer, plan, renderer)
 
     def _script(self, asked: Asked) -> Sequence[Move]:
@@ -228,9 +228,10 @@ class _Performer:
         await asyncio.sleep(max(0.0, self._due - self._loop.time()))
 
 
-async def _stream(request: web.Request, performer: _Performer, said: Iterator[Step]) -> web.StreamResponse:
+async def _stream(wire: ScriptedWire, performer: _Performer, said: Iterator[Step]) -> web.StreamResponse:
     """Send the frames; what comes without a pause between goes out in few writes, as from a busy provider."""
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    request = performer.request
+    response = web.StreamResponse(headers={"Content-Type": wire.content_type})
     pending: list[bytes] = []
     size = 0
     for step in said:

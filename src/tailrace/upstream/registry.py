@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
+from tailrace.upstream.auth import SCHEMES
 
 
 class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +26,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     wire: str
     base_url: str
     api_key_env: str | None = None
+    auth: str | None = None
     default_model: str | None = None
     models: list[str] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
@@ -36,13 +38,15 @@ class Provider(Struct, kw_only=True, frozen=True):
     """An endpoint that speaks a known wire.
 
     `models`, where given, are all the models there are; else any name goes through, and a bare one is recognised by
-    `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request.
+    `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request;
+    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own.
     """
 
     provider_id: str
     wire: str
     base_url: str
     api_key_env: str | None = None
+    auth: str | None = None
     default_model: str | None = None
     models: list[str] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
@@ -95,6 +99,8 @@ def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
     for quirk in known.quirks:
         if quirk not in QUIRKS[known.wire]:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+    if known.auth not in (None, *SCHEMES):
+        raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
     _check_url(known.base_url, f"{place}.base_url")
     return codec.convert({"provider_id": name, **codec.to_builtins(known)}, Provider)
 

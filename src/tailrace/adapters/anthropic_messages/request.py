@@ -70,6 +70,7 @@ Block = dict[str, Any]
 
 NAME = "anthropic-messages"
 PATH = "/v1/messages"
+HEADERS = {"anthropic-version": "2023-06-01"}
 names = ToolNames(limit=128, flat=True)
 callees = names.callees
 
@@ -87,12 +88,6 @@ SERVER_BLOCKS = SERVER_CALLS | frozenset({
     "mcp_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result", "web_fetch_tool_result",
     "web_search_tool_result",
 })  # fmt: skip
-
-
-def headers(key: str | None) -> dict[str, str]:
-    """The wire's headers."""
-    said = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
-    return {**said, "x-api-key": key} if key else said
 
 
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:

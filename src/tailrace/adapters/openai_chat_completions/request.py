@@ -19,7 +19,6 @@ from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     answer,
     arguments_of,
-    bearer,
     fields,
     fit_id,
     is_text,
@@ -56,7 +55,6 @@ Message = dict[str, Any]
 
 NAME = "openai-chat-completions"
 PATH = "/chat/completions"
-headers = bearer
 names = ToolNames(limit=64, flat=True)
 callees = names.callees
 

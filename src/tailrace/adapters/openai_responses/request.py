@@ -19,7 +19,6 @@ from tailrace.adapters.base import Quirks
 from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     answer,
-    bearer,
     caller_of,
     fields,
     fit_id,
@@ -66,7 +65,6 @@ from tailrace.schema.request import (
 
 NAME = "openai-responses"
 PATH = "/responses"
-headers = bearer
 names = ToolNames(limit=64, flat=False)
 callees = names.callees
 

@@ -96,7 +96,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedWire:
-    """One wire: how a request is read, why it would be refused (HTTP 400), how an answer or an error is said."""
+    """One wire: how a request is read, why it would be refused (HTTP 400), how an answer or an error is said.
+
+    `path` is a route from the origin on; what it names in braces stands in the JSON that `read`, `complaint` and
+    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer.
+    """
 
     name: str
     path: str
@@ -104,6 +108,7 @@ class ScriptedWire:
     complaint: Callable[[Json, Memory], str | None]
     renderer: Callable[[Plan, Ticket, Json, Memory], Renderer]
     error: Callable[[int, str], Json]
+    content_type: str = "text/event-stream; charset=utf-8"
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:

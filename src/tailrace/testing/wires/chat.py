@@ -140,7 +140,7 @@ def _complaint(body: Json, memory: Memory) -> str | None:
 
 WIRE = ScriptedWire(
     name="openai-chat-completions",
-    path="/chat/completions",
+    path="/v1/chat/completions",
     read=_read,
     complaint=_complaint,
     renderer=_Renderer,

@@ -217,7 +217,7 @@ def _is_ours(block: Json) -> bool:
 
 WIRE = ScriptedWire(
     name="anthropic-messages",
-    path="/messages",
+    path="/v1/messages",
     read=_read,
     complaint=_complaint,
     renderer=_Renderer,

@@ -218,7 +218,7 @@ def _complaint(body: Json, memory: Memory) -> str | None:
 
 WIRE = ScriptedWire(
     name="openai-responses",
-    path="/responses",
+    path="/v1/responses",
     read=_read,
     complaint=_complaint,
     renderer=_Renderer,

@@ -1,0 +1,36 @@
+"""How a call shows who is calling: for each scheme, the headers that a key, or what stands in the environment, becomes.
+
+A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a provider may name another
+(`auth` in providers.toml). Nothing here is kept, shown or logged (design rule 9).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Struct
+
+
+class Unsigned(Struct, frozen=True):
+    """A call as a scheme sees it: where it goes and what it says; `key` is the provider's, if it has one."""
+
+    url: str
+    body: bytes
+    key: str | None
+    environ: Mapping[str, str]
+
+
+Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]
+
+
+def _with_key(header: str, form: str = "{}") -> Scheme:
+    async def headers(call: Unsigned) -> dict[str, str]:
+        return {header: form.format(call.key)} if call.key else {}
+
+    return headers
+
+
+SCHEMES: dict[str, Scheme] = {
+    "bearer": _with_key("authorization", "Bearer {}"),
+    "x-api-key": _with_key("x-api-key"),
+    "api-key": _with_key("api-key"),
+    "x-goog-api-key": _with_key("x-goog-api-key"),
+}

@@ -1,0 +1,26 @@
+"""How a call shows who is calling."""
+
+import pytest
+
+from tailrace.adapters.wires import WIRES
+from tailrace.upstream.auth import SCHEMES, Unsigned
+
+
+@pytest.mark.parametrize(
+    ("wire", "headers"),
+    [
+        ("openai-responses", {"authorization": "Bearer k"}),
+        ("openai-chat-completions", {"authorization": "Bearer k"}),
+        ("anthropic-messages", {"x-api-key": "k"}),
+    ],
+)
+async def test_a_wire_s_own_scheme_carries_the_key_only_where_there_is_one(wire: str, headers: dict[str, str]):
+    """The header that the vendor documents; none at all without a key."""
+    scheme = SCHEMES[WIRES[wire].auth]
+    assert await scheme(Unsigned("https://host/path", b"{}", "k", {})) == headers
+    assert await scheme(Unsigned("https://host/path", b"{}", None, {})) == {}
+
+
+def test_every_wire_names_a_scheme_that_there_is():
+    """So that a call never fails for want of one."""
+    assert {wire.auth for wire in WIRES.values()} <= SCHEMES.keys()
