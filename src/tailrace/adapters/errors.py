@@ -275,13 +275,13 @@ def _body_wait(error: Json, message: str) -> float | None:
     delays = [text_in(detail, "retryDelay") for detail in dicts_in(error, "details")]
     named = _WAIT.search(message)
     for span in [*delays, named[1] if named else ""]:
-        wait = _span(span)
+        wait = span_of(span)
         if wait is not None:
             return wait
     return None
 
 
-def _span(text: str) -> float | None:
+def span_of(text: str) -> float | None:
     """A span of time such as `1m3.2s`, `20 seconds` or `150ms`."""
     found: list[Any] = _SPAN.findall(text.lower())
     return sum(float(number) * _unit(unit) for number, unit in found) if found else None

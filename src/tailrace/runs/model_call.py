@@ -3,20 +3,24 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
+from msgspec.structs import replace
+
 from tailrace.adapters.base import DecodeContext, Decoder
+from tailrace.adapters.pricing import Pricing
 from tailrace.adapters.wires import WIRES
 from tailrace.runs.writer import RunWriter
-from tailrace.schema import codec
-from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload, TraceContext
 from tailrace.schema.request import ModelRequest
-from tailrace.upstream.auth import SCHEMES, Unsigned
-from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
-from tailrace.upstream.registry import Provider, key_of
+from tailrace.upstream.http import Reply, Timeouts, Upstream
+from tailrace.upstream.prepare import prepare
+from tailrace.upstream.prices import price_of
+from tailrace.upstream.registry import Provider
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.traffic import Traffic, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class ModelCaller:
     upstream: Upstream
     timeouts: Timeouts
     retries: RetryPolicy
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    traffic: Traffic
 
     async def call(
         self, provider: Provider, request: ModelRequest, step: int, writer: RunWriter, trace: TraceContext
@@ -35,38 +40,28 @@ class ModelCaller:
 
         Retries share one budget of attempts and time, and happen only while nothing visible has reached the log.
         """
-        call = await self._prepare(provider, request, trace)
+        turn = self.traffic.turn(provider, writer.thread_id)
         clock = asyncio.get_running_loop().time
         began, seen = clock(), len(writer.state.item_ids)
         for attempt in count(1):
             try:
-                await self._attempt(provider, request, step, call, writer, trace)
+                await self._attempt(provider, request, step, turn, writer, trace)
                 return
             except ProviderError as error:
                 elapsed = clock() - began
-                delay = self.retries.delay(error, attempt=attempt, elapsed_s=elapsed, random=random.random)
+                delay = self.retries.delay(
+                    error, attempt=attempt, elapsed_s=elapsed, random=random.random, elsewhere=turn.elsewhere(error)
+                )
                 if delay is None or len(writer.state.item_ids) > seen:
                     raise
                 await asyncio.sleep(delay)
-
-    async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
-        wire = WIRES[provider.wire]
-        try:
-            body = wire.build(request, provider.quirks)
-        except InvalidRequest as error:
-            raise ProviderError("invalid_request", error.message, details=error.details) from error
-        url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
-        unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
-        signed = await SCHEMES[provider.auth or wire.auth](unsigned)
-        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
-        return Call(url=url, headers=headers, body=unsigned.body, stream=True)
 
     async def _attempt(
         self,
         provider: Provider,
         request: ModelRequest,
         step: int,
-        call: Call,
+        turn: Turn,
         writer: RunWriter,
         trace: TraceContext,
     ) -> None:
@@ -80,13 +75,20 @@ class ModelCaller:
             callees=WIRES[provider.wire].callees(request.generation),
         )
         decoder = WIRES[provider.wire].decoder(context)
-        async with self.upstream.open(call, self.timeouts) as reply:
-            await _pump(decoder, reply, writer, trace)
-        if decoder.error is not None:
-            raise decoder.error
+        price = price_of(provider.prices, request.model_id)
+        pricing = Pricing(price, request.generation.service_tier) if price else None
+        async with turn.key(self.timeouts.first_event_s) as key:
+            call = await prepare(provider, request, key, self.environ)
+            call = replace(call, headers={**call.headers, "traceparent": trace.traceparent})
+            async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
+                await _pump(decoder, pricing, reply, writer, trace)
+            if decoder.error is not None:
+                raise decoder.error
 
 
-async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
+async def _pump(
+    decoder: Decoder, pricing: Pricing | None, reply: Reply, writer: RunWriter, trace: TraceContext
+) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
     It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
@@ -98,6 +100,8 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
         if not payloads:
             return not decoder.done
         reply.progress()
+        if pricing is not None:
+            payloads = pricing.priced(payloads)
         return writer.offer(payloads, trace) and not decoder.done
 
     more = True

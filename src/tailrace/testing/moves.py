@@ -5,7 +5,7 @@ A script that says nothing of its end finishes with `tool_calls` where it made c
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 FinishAs = Literal["stop", "length", "refusal", "tool_calls"]
 
@@ -44,12 +44,16 @@ class Call(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`."""
+    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`.
+
+    `cost` in USD, on wires whose hosts report one.
+    """
 
     prompt: int
     completion: int
     cached: int = 0
     reasoning: int = 0
+    cost: float | None = None
 
 
 class Finish(Struct, frozen=True):
@@ -72,6 +76,13 @@ class HttpError(Struct, frozen=True):
     retry_after: float | None = None
     message: str = "The scripted upstream refused, as it was asked to."
     body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Headers(Struct, frozen=True):
+    """More headers for the answer; must be the first move."""
+
+    headers: dict[str, str]
 
 
 class Pause(Struct, frozen=True):
@@ -106,4 +117,4 @@ class Cut(Struct, frozen=True):
 
 
 Control = Pause | Gate | Stall | Cut
-Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Control
+Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Control

@@ -17,6 +17,10 @@ class Unsigned(Struct, frozen=True):
     key: str | None
     environ: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        """Nothing of what it holds: all of it may be, or hold, a secret."""
+        return "Unsigned(…)"
+
 
 Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]
 
@@ -32,5 +36,6 @@ SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
     "api-key": _with_key("api-key"),
+    "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
 }

@@ -48,6 +48,7 @@ ERROR_CODES: dict[type[BaseException], str] = {
 }
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
+Headers = Mapping[str, str]
 # Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
 
@@ -182,8 +183,12 @@ class Upstream:
             self._session = None
 
     @asynccontextmanager
-    async def open(self, call: Call, timeouts: Timeouts = _DEFAULTS) -> AsyncIterator[Reply]:
+    async def open(
+        self, call: Call, timeouts: Timeouts = _DEFAULTS, heard: Callable[[Headers], object] = bool
+    ) -> AsyncIterator[Reply]:
         """Send `call`; the reply as soon as its headers are there. Leaving before the body's end closes the socket.
+
+        `heard` is told the headers of the answer, whatever its status.
 
         Raises ProviderError: what `http_error` makes of a status that is not 2xx, or the way's own (`timeout`,
         `connection`, `protocol_error`, `invalid_request`). Redirects are not followed: a key must not travel to
@@ -192,6 +197,7 @@ class Upstream:
         sent = asyncio.get_running_loop().time()
         response = await self._send(call, timeouts, sent)
         try:
+            heard(response.headers)
             await _check(response, call)
             reply = Reply(response, call, timeouts, sent=sent)
             try:
