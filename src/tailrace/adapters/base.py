@@ -70,8 +70,8 @@ class Wire:
 
     `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
     names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
-    the provider's base URL. `headers` go with every request; `auth` names the scheme of upstream/auth.py by which the
-    key does, where the provider names no other.
+    the provider's base URL; so does `models`, where a GET lists what there is. `headers` go with every request; `auth`
+    names the scheme of upstream/auth.py by which the key does, where the provider names no other.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Wire:
     path: Callable[[str, bool], str]
     auth: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    models: str = "/models"
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

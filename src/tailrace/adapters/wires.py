@@ -34,6 +34,7 @@ WIRES: dict[str, Wire] = {
             path=fixed(anthropic_request.PATH),
             auth="x-api-key",
             headers=anthropic_request.HEADERS,
+            models="/v1/models",
         ),
         Wire(
             name=chat_request.NAME,

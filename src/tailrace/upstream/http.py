@@ -54,12 +54,13 @@ Take = Callable[[bytes], bool]
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+    """A request to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     stream: bool
+    method: str = "POST"
 
     def __repr__(self) -> str:
         return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"
@@ -225,9 +226,10 @@ class Upstream:
         limit, watchdog = min((timeouts.first_event_s, "first_event"), (timeouts.total_s, "total"))
         try:
             async with asyncio.timeout_at(sent + limit) as timer:
-                return await self._session.post(
+                return await self._session.request(
+                    call.method,
                     call.url,
-                    data=_body(call.body),
+                    data=_body(call.body) if call.body else None,
                     headers=_headers(call),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(connect=timeouts.connect_s),
