@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from tailrace.adapters.reading import count_in, dict_in, text_in
 from tailrace.fold.cost import Price, cost_usd
 from tailrace.schema.events import Payload, ProviderEvent, StepDone, UsageUpdate
-from tailrace.schema.response import Usage
+
+_TELLING = frozenset({StepDone, UsageUpdate, ProviderEvent})  # the others, nearly all, go by untouched
 
 
 class Pricing:
@@ -24,20 +25,18 @@ class Pricing:
 
     def priced(self, payloads: Sequence[Payload]) -> list[Payload]:
         """The payloads, with the cost where they tell of usage. A cost that the provider itself reports is left."""
-        return [self._priced(payload) for payload in payloads]
+        return [self._priced(payload) if type(payload) in _TELLING else payload for payload in payloads]
 
     def _priced(self, payload: Payload) -> Payload:
         if isinstance(payload, StepDone | UsageUpdate):
             usage = payload.usage
             if usage is None or usage.cost_usd is not None:
                 return payload
-            return replace(payload, usage=self._with_cost(usage))
+            cost = cost_usd(usage, self._price, tier=self._tier, written_1h=self._written_1h)
+            return replace(payload, usage=replace(usage, cost_usd=cost))
         if isinstance(payload, ProviderEvent) and payload.name in {"response", "usage"}:
             self._listen(payload.data)
         return payload
-
-    def _with_cost(self, usage: Usage) -> Usage:
-        return replace(usage, cost_usd=cost_usd(usage, self._price, tier=self._tier, written_1h=self._written_1h))
 
     def _listen(self, data: object) -> None:
         if isinstance(data, dict):

@@ -5,6 +5,7 @@ A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,6 +21,9 @@ class Unsigned(Struct, frozen=True):
     def __repr__(self) -> str:
         """Nothing of what it holds: all of it may be, or hold, a secret."""
         return "Unsigned(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]

@@ -77,6 +77,9 @@ class Provider(Struct, kw_only=True, frozen=True):
         """Its name and wire: an operator may have put a secret into the headers."""
         return f"Provider({self.provider_id!r}, wire={self.wire!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("provider_id", self.provider_id), ("wire", self.wire)]
+
     def has(self, model_id: str) -> bool:
         """Does it list the model, or recognise its name?"""
         return model_id in self.models or any(fnmatchcase(model_id, family) for family in self.families)
@@ -130,10 +133,7 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
-    base_url, lack = fill_first(_listed(known.base_url), environ)
-    if not lack:
-        used = [name for text in _listed(known.base_url) for name in names_in(text) if environ.get(name)]
-        _check_url(base_url, f"{place}.base_url" + (f" (with {', '.join(used)})" if used else ""))
+    base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)
     query = {key: fill_first([value], environ) for key, value in known.query.items()}
     said = {
         "provider_id": name,
@@ -161,16 +161,27 @@ def _model_names(said: str | dict[str, str], place: str, environ: Mapping[str, s
     return {model.strip(): name.strip() for model, _, name in pairs}
 
 
-def _check_url(url: str, place: str) -> None:
+def _base_url(said: list[str], place: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The address, and what it lacks, in words. Raises SettingsError where the settings alone make it wrong."""
+    base_url, lack = fill_first(said, environ)
+    problem = None if lack else _problem(base_url)
+    used = [name for text in said for name in names_in(text) if environ.get(name)]
+    if problem is not None and not used:
+        raise SettingsError(f"{place}: {problem}")
+    return base_url, f"{' and '.join(used)} to another value ({problem})" if problem else lack
+
+
+def _problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError(f"{place}: not an http or https address")
+        return "not an http or https address"
     if parts.username or parts.password:
-        raise SettingsError(f"{place}: a key has no place in an address; name its variable in api_key_env")
+        return "a key has no place in an address; name its variable in api_key_env"
+    return None
 
 
 def _with_key(provider: Provider, environ: Mapping[str, str]) -> Provider:
