@@ -213,10 +213,15 @@ def test_places_in_an_address_are_filled_from_the_environment():
 
 def test_a_provider_without_its_variables_counts_as_keyless():
     """Asking for it names them all."""
-    table = {**LOCAL, "base_url": ["{BASE}", "https://{ACCOUNT}.{GATE}.example"], "query": {"v": "{VERSION}"}}
+    table = {
+        **LOCAL,
+        "base_url": ["{BASE}", "https://{ACCOUNT}.{GATE}.example"],
+        "query": {"v": "{VERSION}"},
+        "model_names": "{NAMES}",
+    }
     names = configured_registry({"one": {**table, "api_key_env": "ONE_KEY"}}, {}, None, {"GATE": "g"})
     assert "one" not in names.providers
-    assert refused(names, "one/x").message.endswith("set ONE_KEY, and BASE or ACCOUNT, and VERSION")
+    assert refused(names, "one/x").message.endswith("set ONE_KEY, and BASE or ACCOUNT, and NAMES, and VERSION")
 
 
 @pytest.mark.parametrize("value", ["host.example", f"https://me:{SECRET}@host.example"])

@@ -19,12 +19,8 @@ from tailrace.api.services import Services
 from tailrace.api.stream import stream
 from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
 
-HEALTH = (
-    health.healthz,
-    health.readyz,
-    health.metrics,
-    providers.list_providers,
-)  # of every process, whatever its roles
+# Of every process, whatever its roles.
+HEALTH = (health.healthz, health.readyz, health.metrics, providers.list_providers)
 API = (
     threads.create_thread,
     threads.list_threads,

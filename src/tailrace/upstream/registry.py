@@ -22,7 +22,7 @@ from tailrace.fold.cost import Price
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
-from tailrace.upstream.placeholders import fill, fill_first, names_in
+from tailrace.upstream.placeholders import fill_first, names_in
 from tailrace.upstream.prices import listed_prices
 
 _NOTHING_SET: Mapping[str, str] = MappingProxyType({})
@@ -135,14 +135,15 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
     base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)
     query = {key: fill_first([value], environ) for key, value in known.query.items()}
+    model_names, unnamed = _model_names(known.model_names, f"{place}.model_names", environ)
     said = {
         "provider_id": name,
         "base_url": base_url,
         "api_key_env": _listed(known.api_key_env),
         "prices": {**listed_prices().get(name, {}), **known.prices},
-        "model_names": _model_names(known.model_names, f"{place}.model_names", environ),
+        "model_names": model_names,
         "query": {key: value for key, (value, _) in query.items() if value},
-        "needs": [lack for lack in (lack, *(missing for _, missing in query.values())) if lack],
+        "needs": [missing for missing in (lack, unnamed, *(missing for _, missing in query.values())) if missing],
     }
     return codec.convert({**codec.to_builtins(known), **said}, Provider)
 
@@ -151,14 +152,17 @@ def _listed(said: str | list[str]) -> list[str]:
     return [said] if isinstance(said, str) else said
 
 
-def _model_names(said: str | dict[str, str], place: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """A table, or a text such as `gpt-5=my-deployment,gpt-4.1=other`."""
+def _model_names(said: str | dict[str, str], place: str, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """A table, or a text such as `gpt-5=my-deployment,gpt-4.1=other`; and what it lacks, in words."""
     if isinstance(said, dict):
-        return said
-    pairs = [pair.partition("=") for pair in fill(said, environ)[0].split(",") if pair.strip()]
+        return said, ""
+    text, lack = fill_first([said], environ)
+    if lack:
+        return {}, lack
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     if any(not model.strip() or not name.strip() for model, _, name in pairs):
         raise SettingsError(f"{place}: wants pairs of a model and its name on the wire: `model=name,…`")
-    return {model.strip(): name.strip() for model, _, name in pairs}
+    return {model.strip(): name.strip() for model, _, name in pairs}, ""
 
 
 def _base_url(said: list[str], place: str, environ: Mapping[str, str]) -> tuple[str, str]:
