@@ -245,7 +245,8 @@ def _timeouts(settings: Settings) -> Timeouts:
 
 
 def _retries(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(attempts=settings.upstream.attempts, total_s=settings.upstream.retry_total_s)
+    up = settings.upstream
+    return RetryPolicy(attempts=up.attempts, total_s=up.retry_total_s, restarts=up.restarts)
 
 
 def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:

@@ -1,17 +1,18 @@
-"""One model call: request out, events in, with retries while nobody has seen anything."""
+"""One model call: request out, events in; and again, as `recovery` decides."""
 
 import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 
 from tailrace.adapters.base import DecodeContext, Decoder
 from tailrace.adapters.wires import WIRES
+from tailrace.runs.recovery import RETRIED, Again, GiveUp, Restart, Tries, recover, shown_of
+from tailrace.runs.step import FAILED
 from tailrace.runs.writer import RunWriter
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
-from tailrace.schema.events import Payload, TraceContext
+from tailrace.schema.events import Payload, ProviderEvent, TraceContext
 from tailrace.schema.request import ModelRequest
 from tailrace.upstream.auth import SCHEMES, Unsigned
 from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
@@ -29,25 +30,40 @@ class ModelCaller:
     environ: Mapping[str, str]
 
     async def call(
-        self, provider: Provider, request: ModelRequest, step: int, writer: RunWriter, trace: TraceContext
+        self,
+        provider: Provider,
+        request: ModelRequest,
+        step: int,
+        writer: RunWriter,
+        trace: TraceContext,
+        tries: Tries,
     ) -> None:
         """Carry out step `step`, whose `step_start` is in the log, up to its `step_done`. Raises ProviderError.
 
-        Retries share one budget of attempts and time, and happen only while nothing visible has reached the log.
+        That `step_done` says `error` where the step is to be tried again: then something of it was seen, and the caller
+        goes on with a new one, with the same `tries`.
         """
-        call = await self._prepare(provider, request, trace)
         clock = asyncio.get_running_loop().time
-        began, seen = clock(), len(writer.state.item_ids)
-        for attempt in count(1):
+        seen = len(writer.state.item_ids)
+        while True:
+            tries.begin(clock())
             try:
-                await self._attempt(provider, request, step, call, writer, trace)
-                return
+                await self._attempt(provider, request, step, writer, trace)
             except ProviderError as error:
-                elapsed = clock() - began
-                delay = self.retries.delay(error, attempt=attempt, elapsed_s=elapsed, random=random.random)
-                if delay is None or len(writer.state.item_ids) > seen:
-                    raise
-                await asyncio.sleep(delay)
+                move = recover(error, shown_of(writer.state, seen), tries, clock(), self.retries, random.random)
+                match move:
+                    case GiveUp():
+                        raise
+                    case Again(delay_s):
+                        await asyncio.sleep(delay_s)
+                        continue
+                    case Restart(delay_s):
+                        tries.restarts += 1
+                        await writer.append(_restart(error, tries, writer), trace)
+                        await asyncio.sleep(delay_s)
+                        return
+            tries.forget()
+            return
 
     async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]
@@ -66,10 +82,11 @@ class ModelCaller:
         provider: Provider,
         request: ModelRequest,
         step: int,
-        call: Call,
         writer: RunWriter,
         trace: TraceContext,
     ) -> None:
+        """One try, with a request of its own: a signature has a date, and a key its turn."""
+        call = await self._prepare(provider, request, trace)
         context = DecodeContext(
             provider_id=request.provider_id,
             model_id=request.model_id,
@@ -84,6 +101,12 @@ class ModelCaller:
             await _pump(decoder, reply, writer, trace)
         if decoder.error is not None:
             raise decoder.error
+
+
+def _restart(error: ProviderError, tries: Tries, writer: RunWriter) -> list[Payload]:
+    """Why, first; then what is open is cancelled where it stands, and the step ends as FAILED."""
+    told = ProviderEvent(provider_id="tailrace", name="retry", data={"tries": tries.made, "error": error.info()})
+    return [told, *writer.closing(FAILED, RETRIED)]
 
 
 async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
