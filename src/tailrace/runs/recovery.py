@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tailrace.fold.reducer import Reducer
-from tailrace.schema.errors import ProviderError
+from tailrace.schema.errors import Fault, ProviderError
 from tailrace.schema.items import CancelledItem, FunctionCallItem, OutputItem, ReasoningItem
 from tailrace.upstream.retry import RetryPolicy
 
 RETRIED = "the answer broke off and is asked for again"  # why the items of a step that is tried again were cancelled
+DEGENERATE = 2  # how often a call that was no call may be asked for again, where nothing else was said
 
 # What readers have seen of a step: nothing; nothing that says or does anything (thoughts, a call that was begun); words
 # that were not finished; something whole, that may be acted upon already.
@@ -90,7 +91,10 @@ def recover(
         return GiveUp()
     if shown == "nothing":
         return Again(delay)
-    return Restart(delay) if tries.is_itemised and tries.restarts < policy.restarts else GiveUp()
+    allowed = policy.restarts
+    if shown == "thoughts" and Fault.MALFORMED_CALL in error.faults:
+        allowed = max(allowed, DEGENERATE)
+    return Restart(delay) if tries.is_itemised and tries.restarts < allowed else GiveUp()
 
 
 def without_retried(items: Sequence[OutputItem]) -> Iterator[OutputItem]:
