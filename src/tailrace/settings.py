@@ -93,6 +93,7 @@ class UpstreamSettings(_Section, frozen=True, kw_only=True):
     """
 
     connect_s: Positive = 10.0
+    response_s: Positive = 120.0
     first_event_s: Positive = 120.0
     idle_s: Positive = 120.0
     total_s: Positive = 3600.0

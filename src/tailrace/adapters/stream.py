@@ -30,6 +30,7 @@ class StreamDecoder(ABC):
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
+        self.ending = False
         self.error: ProviderError | None = None
         self._context = context
         self._parser = SseParser()

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from tailrace.adapters.base import DecodeContext, Decoder
 from tailrace.adapters.wires import WIRES
-from tailrace.runs.recovery import RETRIED, Again, GiveUp, Restart, Tries, recover, shown_of
+from tailrace.runs.recovery import RETRIED, Again, GiveUp, Restart, Tries, is_empty, recover, shown_of
 from tailrace.runs.step import FAILED
 from tailrace.runs.writer import RunWriter
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
-from tailrace.schema.events import Payload, ProviderEvent, TraceContext
+from tailrace.schema.events import Payload, ProviderEvent, TraceContext, UsageUpdate
 from tailrace.schema.request import ModelRequest
 from tailrace.upstream.auth import SCHEMES, Unsigned
 from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
 from tailrace.upstream.registry import Provider, key_of
 from tailrace.upstream.retry import RetryPolicy
+
+_LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
+_FACTS = (ProviderEvent, UsageUpdate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,11 @@ class ModelCaller:
             try:
                 await self._attempt(provider, request, step, writer, trace)
             except ProviderError as error:
+                tries.empty += isinstance(error, _Empty)
                 move = recover(error, shown_of(writer.state, seen), tries, clock(), self.retries, random.random)
                 match move:
+                    case GiveUp() if isinstance(error, _Empty):
+                        await writer.append(error.payloads, trace)
                     case GiveUp():
                         raise
                     case Again(delay_s):
@@ -95,6 +101,7 @@ class ModelCaller:
             id_prefix=f"item_{step}_",
             taken_ids=frozenset(writer.state.item_ids),
             callees=WIRES[provider.wire].callees(request.generation),
+            quirks=provider.quirks,
         )
         decoder = WIRES[provider.wire].decoder(context)
         async with self.upstream.open(call, self.timeouts) as reply:
@@ -109,18 +116,38 @@ def _restart(error: ProviderError, tries: Tries, writer: RunWriter) -> list[Payl
     return [told, *writer.closing(FAILED, RETRIED)]
 
 
+class _Empty(ProviderError):
+    """The answer has ended and there was none; `payloads` say so, and are not in the log."""
+
+    def __init__(self, payloads: list[Payload]) -> None:
+        super().__init__("empty_answer", "the provider's answer is empty")
+        self.payloads = payloads
+
+
 async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
     It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
     as much as the decoding. The task goes on where something is left to wait for.
     """
+    begun = writer.grammar.item_count
 
     def take(data: bytes) -> bool:
         payloads: list[Payload] = decoder.feed(data) if data else decoder.close()
+        if decoder.ending and not decoder.done:
+            reply.end_within(_LAST_COUNTS_S)
         if not payloads:
             return not decoder.done
-        reply.progress()
+        last = payloads[-1]
+        if (
+            isinstance(last, StepDone)
+            and is_empty(last)
+            and not _begins(payloads)
+            and begun == writer.grammar.item_count
+        ):
+            raise _Empty(payloads)
+        if _is_progress(payloads, writer):
+            reply.progress()
         return writer.offer(payloads, trace) and not decoder.done
 
     more = True
@@ -128,3 +155,10 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
         more = await reply.feed(take)
         await writer.settle()
     reply.is_complete = decoder.error is None
+
+
+def _is_progress(payloads: list[Payload], writer: RunWriter) -> bool:
+    """Items are; facts about the answer are none, unless a provider's own tool is at work: it has no other news."""
+    if any(not isinstance(payload, _FACTS) for payload in payloads):
+        return True
+    return "provider_item" in writer.grammar.open_items.values()

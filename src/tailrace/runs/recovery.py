@@ -11,10 +11,13 @@ from typing import Literal
 
 from tailrace.fold.reducer import Reducer
 from tailrace.schema.errors import Fault, ProviderError
+from tailrace.schema.events import ItemStart, Payload, StepDone
 from tailrace.schema.items import CancelledItem, FunctionCallItem, OutputItem, ReasoningItem
 from tailrace.upstream.retry import RetryPolicy
 
 RETRIED = "the answer broke off and is asked for again"  # why the items of a step that is tried again were cancelled
+EMPTY = 2  # how often an answer without a word is asked for again, before it is taken as it is
+_MOST_TOKENS = 1  # of an answer that is no answer; who chooses to say nothing spends more on it
 DEGENERATE = 2  # how often a call that was no call may be asked for again, where nothing else was said
 
 # What readers have seen of a step: nothing; nothing that says or does anything (thoughts, a call that was begun); words
@@ -57,6 +60,7 @@ class Tries:
     since: float = 0.0
     made: int = 0
     restarts: int = 0
+    empty: int = 0
 
     def begin(self, now: float) -> None:
         """One more."""
@@ -66,7 +70,7 @@ class Tries:
 
     def forget(self) -> None:
         """A call went well."""
-        self.made = self.restarts = 0
+        self.made = self.restarts = self.empty = 0
 
 
 def shown_of(state: Reducer, seen: int) -> Shown:
@@ -87,7 +91,7 @@ def recover(
 ) -> Move:
     """The move after `error`; `random` draws from [0, 1)."""
     delay = policy.delay(error, attempt=tries.made, elapsed_s=now - tries.since, random=random)
-    if delay is None or shown == "whole":
+    if delay is None or shown == "whole" or tries.empty > EMPTY:
         return GiveUp()
     if shown == "nothing":
         return Again(delay)
@@ -95,6 +99,14 @@ def recover(
     if shown == "thoughts" and Fault.MALFORMED_CALL in error.faults:
         allowed = max(allowed, DEGENERATE)
     return Restart(delay) if tries.is_itemised and tries.restarts < allowed else GiveUp()
+
+
+def is_empty(payloads: Sequence[Payload]) -> bool:
+    """Do these end a step, of which nothing was shown before, as if there had been an answer? Proxies lose some."""
+    done = payloads[-1]
+    if not isinstance(done, StepDone) or any(isinstance(payload, ItemStart) for payload in payloads):
+        return False
+    return done.finish_reason == "stop" and (done.usage is None or done.usage.completion_tokens <= _MOST_TOKENS)
 
 
 def without_retried(items: Sequence[OutputItem]) -> Iterator[OutputItem]:
