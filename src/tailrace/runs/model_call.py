@@ -138,13 +138,7 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
             reply.end_within(_LAST_COUNTS_S)
         if not payloads:
             return not decoder.done
-        last = payloads[-1]
-        if (
-            isinstance(last, StepDone)
-            and is_empty(last)
-            and not _begins(payloads)
-            and begun == writer.grammar.item_count
-        ):
+        if begun == writer.grammar.item_count and is_empty(payloads):
             raise _Empty(payloads)
         if _is_progress(payloads, writer):
             reply.progress()
