@@ -280,7 +280,9 @@ def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
-    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:g}"}
+    headers = dict(error.headers)
+    if error.retry_after is not None:
+        headers["Retry-After"] = f"{error.retry_after:g}"
     if error.body is not None:
         return web.Response(body=error.body, status=error.status, headers=headers)
     return _json(wire.error(error.status, error.message), error.status, headers)
