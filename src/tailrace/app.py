@@ -243,11 +243,15 @@ async def _gauges(engines: _Engines, runner: Runner, readers: Readers) -> dict[s
 
 def _timeouts(settings: Settings) -> Timeouts:
     up = settings.upstream
-    return Timeouts(connect_s=up.connect_s, first_event_s=up.first_event_s, idle_s=up.idle_s, total_s=up.total_s)
+    return Timeouts(
+        connect_s=up.connect_s, response_s=up.response_s, first_event_s=up.first_event_s, idle_s=up.idle_s,
+        total_s=up.total_s,
+    )  # fmt: skip
 
 
 def _retries(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(attempts=settings.upstream.attempts, total_s=settings.upstream.retry_total_s)
+    up = settings.upstream
+    return RetryPolicy(attempts=up.attempts, total_s=up.retry_total_s, restarts=up.restarts)
 
 
 def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:

@@ -12,6 +12,8 @@ from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload
 from tailrace.schema.request import Generation, ModelRequest
 
+Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
+
 
 @dataclass(frozen=True, slots=True)
 class Callee:
@@ -28,7 +30,7 @@ class DecodeContext:
 
     An item's id is the provider's where it sends one that is not in `taken_ids` (the run's ids so far); otherwise
     `id_prefix` and a count. `callees`: the tools whose names on the wire are not their own, or not their kind
-    (`Wire.callees` of the same request).
+    (`Wire.callees` of the same request). `quirks`: how the provider differs, as `Wire.build` is told.
     """
 
     provider_id: str
@@ -38,6 +40,7 @@ class DecodeContext:
     id_prefix: str = "item_"
     taken_ids: Container[str] = field(default_factory=frozenset)
     callees: Mapping[str, Callee] = field(default_factory=dict)
+    quirks: Quirks = field(default_factory=dict)
 
 
 class Decoder(Protocol):
@@ -46,6 +49,10 @@ class Decoder(Protocol):
     @property
     def done(self) -> bool:
         """Has the answer ended (well or badly)? What comes after it is not looked at."""
+
+    @property
+    def ending(self) -> bool:
+        """Is the answer whole, but for counts that may follow? Who has waited for them long enough says `close`."""
 
     @property
     def error(self) -> ProviderError | None:
@@ -59,9 +66,6 @@ class Decoder(Protocol):
 
     def whole(self, body: bytes) -> list[Payload]:
         """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
-
-
-Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from tailrace.runs.recovery import without_retried
 from tailrace.schema import codec
 from tailrace.schema.items import (
     CancelledItem,
@@ -31,7 +32,8 @@ NO_RESULT = "no result: the run ended before the tool had answered"
 def conversation(previous: Sequence[Response], current: Response) -> list[OutputItem]:
     """The items of the thread's earlier runs, in order, and of this run so far.
 
-    - Of what failed or was called off only a message's text stays, as a message.
+    - Of what failed or was called off only a message's text stays, as a message; of a step that was tried again,
+      nothing.
     - A provider's own items stay while the provider is the same.
     - Each call is followed, at the end of its turn and in the order of the calls, by exactly one output: its own, or
       one that says there is none (`success` false). Outputs without a call, and second ones, go.
@@ -45,7 +47,7 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
 
 
 def _kept(run: Response, *, same_provider: bool) -> Iterator[OutputItem]:
-    for item in run.output_items:
+    for item in without_retried(run.output_items):
         said = _said(item)
         if said is not None and (same_provider or not isinstance(said, ProviderItem)):
             yield said

@@ -70,7 +70,10 @@ class Fail(Struct, frozen=True):
 
 
 class HttpError(Struct, frozen=True):
-    """An HTTP error instead of an answer; must be the first move. `retry_after` in seconds; `body` replaces ours."""
+    """An HTTP error instead of an answer; must be the first move. `retry_after` in seconds; `body` replaces ours.
+
+    With status 200, a body that is no answer at all; `headers` say what it claims to be.
+    """
 
     status: int
     retry_after: float | None = None
@@ -116,5 +119,50 @@ class Cut(Struct, frozen=True):
     """Reset the connection. As the first move: before any header."""
 
 
+class CutAt(Struct, frozen=True):
+    """Reset the connection after so many bytes of a streamed answer's body, whatever they say."""
+
+    after: int
+
+
+class Drip(Struct, frozen=True):
+    """A streamed answer comes in pieces of `size` bytes, each after a pause."""
+
+    size: int = 1
+    seconds: float = 0.0
+
+
+class Begin(Struct, frozen=True):
+    """The headers of the answer, at once, and nothing else."""
+
+
+class Bytes(Struct, frozen=True):
+    """Bytes between the frames of a streamed answer, as they are: a broken frame, blank lines, another protocol's."""
+
+    data: bytes
+
+
+class Flood(Struct, frozen=True):
+    """A text that grows by `piece`, `times` times, made while it is sent; with a `name`, a call whose arguments do.
+
+    What the whole answer says of it is nothing: nobody is meant to hear it out.
+    """
+
+    piece: str = " " * 1024
+    times: int = 100 * 1024
+    name: str = ""
+
+
+class Interleaved(Struct, frozen=True):
+    """Texts, thoughts and calls that all begin, then grow in turns, then end; `backwards`: their places in the answer
+    are counted down."""
+
+    moves: "tuple[Text | Reasoning | Call, ...]"
+    backwards: bool = False
+
+
 Control = Pause | Gate | Stall | Cut
-Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Control
+Fault = CutAt | Drip | Begin | Bytes | Flood | Interleaved
+Move = (
+    Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Fault | Control
+)

@@ -74,7 +74,9 @@ class Reply:
 
     __slots__ = (
         "_content",
+        "_grace",
         "_host",
+        "_is_over",
         "_take",
         "_tap",
         "_turn",
@@ -94,6 +96,8 @@ class Reply:
         self._content = response.content
         self._take: Take = bool
         self._turn: asyncio.Future[bool] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._is_over = False
         self._watchdog = Watchdog(asyncio.get_running_loop(), timeouts, sent=sent, bark=self._give_up)
         self.progress = self._watchdog.progress
         """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
@@ -119,9 +123,21 @@ class Reply:
             self._watchdog.waiting = False
             self._turn = None
 
+    def end_within(self, seconds: float) -> None:
+        """The answer is whole, but for what may still follow it: after so long, counted from the first call of this,
+        the body is taken to have ended."""
+        if self._grace is None:
+            self._grace = asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._arrived()
+
     def close(self) -> None:
         """No more is wanted of it; idempotent."""
         self._watchdog.stop()
+        if self._grace is not None:
+            self._grace.cancel()
         if self._tap is not None:
             self._tap.remove()
 
@@ -139,7 +155,7 @@ class Reply:
                 if not self._take(data):
                     turn.set_result(True)
                     return
-            if self._content.at_eof():
+            if self._is_over or self._content.at_eof():
                 self._take(b"")
                 turn.set_result(False)
         except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
@@ -223,7 +239,9 @@ class Upstream:
     async def _send(self, call: Call, timeouts: Timeouts, sent: float) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("Upstream is used inside its `async with`")
-        limit, watchdog = min((timeouts.first_event_s, "first_event"), (timeouts.total_s, "total"))
+        limit, watchdog = min(
+            (timeouts.first_event_s, "first_event"), (timeouts.response_s, "response"), (timeouts.total_s, "total")
+        )
         try:
             async with asyncio.timeout_at(sent + limit) as timer:
                 return await self._session.request(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tailrace.schema.errors import ProviderError
+from tailrace.schema.errors import Fault, ProviderError
 
 Reason = Literal["rate_limit", "quota", "concurrency", "authentication", "capacity", "server_error"]
 
@@ -35,7 +35,7 @@ _OF_CODE: dict[str, Reason] = {
     "server_error": "server_error",
 }
 # Errors that another key may be spared. (What is refused to one key, a model say, does not make it rest.)
-_OF_THE_KEY = frozenset({"rate_limited", "quota_exceeded", "authentication", "permission"})
+_OF_THE_KEY = Fault.RATE_LIMIT | Fault.QUOTA | Fault.AUTH
 _CONCURRENT = re.compile(r"concurren|parallel requests|simultaneous", re.IGNORECASE)
 
 
@@ -79,7 +79,7 @@ def choose(count: int, rests: Mapping[int, Rest], tried: Collection[int], thread
 
 def another(count: int, rests: Mapping[int, Rest], tried: Collection[int], error: ProviderError, now: int) -> bool:
     """May another key be spared this error, and is there one: that does not rest, and was not tried?"""
-    return error.code in _OF_THE_KEY and any(
+    return bool(error.faults & _OF_THE_KEY) and any(
         position not in tried and not _left(rests, position, now) for position in range(count)
     )
 

@@ -18,7 +18,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tailrace.adapters.errors import span_of
+from tailrace.adapters.waits import span_of
 
 _SHAPES = (
     re.compile(r"x-ratelimit-(?P<what>limit|remaining|used|reset)(?:-(?P<name>[\w-]+))?"),

@@ -50,7 +50,8 @@ async def _ask(upstream: Upstream, provider: Provider, model: str, key: str | No
         items=[MessageItem(id="ping", content=_PROMPT, origin="user")],
         generation=Generation(max_output_tokens=_MOST_TOKENS),
     )
-    decoder = WIRES[provider.wire].decoder(DecodeContext(provider_id=provider.provider_id, model_id=model))
+    context = DecodeContext(provider_id=provider.provider_id, model_id=model, quirks=provider.quirks)
+    decoder = WIRES[provider.wire].decoder(context)
 
     def take(data: bytes) -> bool:
         if data:

@@ -16,13 +16,15 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """At most `attempts` tries in all, the last begun within `total_s` seconds of the first.
 
     The n-th wait is drawn from 0 to `base_s` times 2^(n-1), at most `cap_s` (full jitter, so that callers which failed
-    together do not come back together), on top of what the provider asked for.
+    together do not come back together), on top of what the provider asked for. `restarts`: how many of the tries may
+    begin anew what readers have seen the beginning of (runs/recovery.py).
     """
 
     attempts: int = 4
     base_s: float = 0.5
     cap_s: float = 20.0
     total_s: float = 60.0
+    restarts: int = 0
 
     def delay(
         self,
