@@ -54,8 +54,8 @@ class ModelCaller:
                 await self._attempt(provider, request, step, writer, trace)
             except ProviderError as error:
                 tries.empty += isinstance(error, _Empty)
-                move = recover(error, shown_of(writer.state, seen), tries, clock(), self.retries, random.random)
-                match move:
+                remedy = recover(error, shown_of(writer.state, seen), tries, clock(), self.retries, random.random)
+                match remedy:
                     case GiveUp() if isinstance(error, _Empty):
                         await writer.append(error.payloads, trace)
                     case GiveUp():

@@ -1,4 +1,4 @@
-"""What is done about a model call that failed: what the log shows of it in, a move out. Pure; `model_call` makes it.
+"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` applies it.
 
 The rule that is never bent: once a tool call or any visible output has reached the log, nothing is replayed behind the
 readers' backs. What nobody has seen may be asked for again within its step. What has been seen is cancelled where it
@@ -44,7 +44,7 @@ class GiveUp:
     """The error stands."""
 
 
-Move = Again | Restart | GiveUp
+Remedy = Again | Restart | GiveUp
 
 
 @dataclass(slots=True)
@@ -88,8 +88,8 @@ def shown_of(state: Reducer, seen: int) -> Shown:
 
 def recover(
     error: ProviderError, shown: Shown, tries: Tries, now: float, policy: RetryPolicy, random: Callable[[], float]
-) -> Move:
-    """The move after `error`; `random` draws from [0, 1)."""
+) -> Remedy:
+    """What to do after `error`; `random` draws from [0, 1)."""
     delay = policy.delay(error, attempt=tries.made, elapsed_s=now - tries.since, random=random)
     if delay is None or shown == "whole" or tries.empty > EMPTY:
         return GiveUp()
