@@ -1,18 +1,34 @@
 """What is done about a model call that failed: as a table, and over real sockets as every reader sees it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tailrace.client.client import Client
+from tailrace.client.client import Client, ClientError
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
-from tailrace.runs.recovery import RETRIED, Again, GiveUp, Move, Restart, Shown, Tries, recover, shown_of
+from tailrace.runs.recovery import RETRIED, Again, GiveUp, Remedy, Restart, Shown, Tries, recover, shown_of
+from tailrace.schema import codec
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Event, ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import CancelledItem, FunctionCallItem, MessageItem, ReasoningItem
 from tailrace.schema.response import Response
-from tailrace.testing.moves import Call, Cut, HttpError, Reasoning, Text
+from tailrace.testing.moves import (
+    Bytes,
+    Call,
+    Cut,
+    Finish,
+    Flood,
+    HttpError,
+    KeepAlive,
+    Move,
+    Pause,
+    Reasoning,
+    Spent,
+    Stall,
+    Text,
+)
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.retry import RetryPolicy
 from tests.support.events import START
@@ -60,7 +76,7 @@ def test_what_was_shown_of_a_step(payloads: list[Payload], shown: Shown):
 
 
 @pytest.mark.parametrize(
-    ("code", "shown", "tries", "move"),
+    ("code", "shown", "tries", "remedy"),
     [
         ("overloaded", "nothing", Tries(made=1), Again(0)),
         ("overloaded", "nothing", Tries(made=3), GiveUp()),
@@ -73,9 +89,9 @@ def test_what_was_shown_of_a_step(payloads: list[Payload], shown: Shown):
         ("invalid_request", "words", Tries(made=1), GiveUp()),
     ],
 )
-def test_the_way_out(code: str, shown: Shown, tries: Tries, move: Move):
+def test_the_way_out(code: str, shown: Shown, tries: Tries, remedy: Remedy):
     """Unseen: again. Seen: anew in the open, where that is allowed. Whole: never."""
-    assert recover(ProviderError(code, "m"), shown, tries, 0.0, POLICY, lambda: 0.0) == move
+    assert recover(ProviderError(code, "m"), shown, tries, 0.0, POLICY, lambda: 0.0) == remedy
 
 
 def test_tries_share_one_budget_until_a_call_goes_well():
@@ -158,3 +174,92 @@ async def test_invisible_tries_and_new_steps_share_one_budget(tmp_path: Path, up
     assert len(upstream.requests) == 3
     assert len(response.steps) == 2
     assert sum(isinstance(event.payload, ItemCancelled) for event in events) == 1
+
+
+async def test_a_call_that_was_no_call_is_asked_for_again_twice(tmp_path: Path, upstream: ScriptedUpstream):
+    """Each time in the open, on the same way; no finished call of it is ever in the log."""
+    upstream.enqueue([Reasoning("Hm."), Flood(name="weather")], [Flood(name="weather")], [Text("No tool is needed.")])
+    async with serving(settings(tmp_path, upstream), upstream) as server:
+        events, response = await ran(server.client, tools=[WEATHER])
+    assert (response.status, len(upstream.requests)) == ("complete", 3)
+    assert [step.finish_reason for step in response.steps] == ["error", "error", "stop"]
+    assert not any(isinstance(item, FunctionCallItem) for item in response.output_items)
+    retries = [
+        p.data for p in (event.payload for event in events) if isinstance(p, ProviderEvent) and p.name == "retry"
+    ]
+    assert [retry["error"]["details"]["breaker"] for retry in retries] == ["whitespace"] * 2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "requests", "moves"),
+    [
+        ("native", 3, [Flood(name="weather")]),
+        ("native", 1, [Text("Let me look."), Flood(name="weather")]),
+        ("chat", 1, [Flood(name="weather")]),
+    ],
+)
+async def test_a_model_that_cannot_stop_is_given_up(
+    tmp_path: Path, upstream: ScriptedUpstream, protocol: str, requests: int, moves: list[Move]
+):
+    """After three times; after one where words were said, or where the client could not tell the calls apart."""
+    upstream.script = lambda _: moves
+    async with serving(settings(tmp_path, upstream), upstream) as server:
+        if protocol == "native":
+            _, response = await ran(server.client, tools=[WEATHER])
+            assert response.error is not None
+            assert response.error.code == "malformed_call"
+        else:
+            body = {"model": "responses/m", "messages": [{"role": "user", "content": "x"}]}
+            with pytest.raises(ClientError) as refused:
+                await server.client.request("POST", "/v1/chat/completions", body)
+            assert refused.value.status == 502
+    assert len(upstream.requests) == requests
+
+
+@pytest.mark.parametrize("wire", list(WIRES))
+async def test_an_empty_answer_is_asked_for_again(tmp_path: Path, upstream: ScriptedUpstream, wire: str):
+    """Nobody sees the empty ones: one step, one answer."""
+    upstream.enqueue([], [], [Text("Here I am.")])
+    async with serving(settings(tmp_path, upstream), upstream) as server:
+        _, response = await ran(server.client, model_id=f"{wire}/m")
+    assert (response.status, len(response.steps), len(upstream.requests)) == ("complete", 1, 3)
+    assert response.output_items[-1].content == "Here I am."  # type: ignore[union-attr]  # a message
+
+
+@pytest.mark.parametrize(
+    ("moves", "requests"), [([], 3), ([Spent(9, 2)], 1), ([Reasoning("Hm.")], 1), ([Finish("length")], 1)]
+)
+async def test_an_answer_that_stays_empty_is_taken_as_it_is(
+    tmp_path: Path, upstream: ScriptedUpstream, moves: list[Move], requests: int
+):
+    """After two more tries; at once where the model spent something on it, thought, or was cut short."""
+    upstream.script = lambda _: moves
+    async with serving(settings(tmp_path, upstream), upstream) as server:
+        _, response = await ran(server.client)
+    assert (response.status, len(upstream.requests)) == ("complete", requests)
+
+
+async def test_pings_and_facts_are_no_progress(tmp_path: Path, upstream: ScriptedUpstream):
+    """Events that tell nothing of an item do not keep a silent provider alive; a provider's own tool may take long."""
+    fact = Bytes(b'event: response.metadata\ndata: {"type": "response.metadata", "n": 1}\n\n')
+    facts: list[Move] = [move for _ in range(40) for move in (fact, KeepAlive(), Pause(0.02))]
+    tool = {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}
+    added = codec.encode({"type": "response.output_item.added", "output_index": 9, "item": tool})
+    upstream.enqueue([Text("so"), *facts], [Bytes(b"data: %b\n\n" % added), *facts, Text("found")])
+    async with serving(settings(tmp_path, upstream, upstream={"idle_s": 0.3}), upstream) as server:
+        _, response = await ran(server.client)
+        assert response.error is not None
+        assert response.error.details == {"watchdog": "idle"}
+        _, response = await ran(server.client)
+        assert response.status == "complete"
+
+
+@pytest.mark.slow
+async def test_counts_that_never_come_are_not_waited_for(tmp_path: Path, upstream: ScriptedUpstream):
+    """A host that says why it has finished, and then nothing more, has given its answer."""
+    finish = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    upstream.enqueue([Text("All of it."), Bytes(b"data: %b\n\n" % codec.encode(finish)), Stall()])
+    async with serving(settings(tmp_path, upstream), upstream) as server, asyncio.timeout(4.5):
+        _, response = await ran(server.client, model_id="chat/m")
+    assert (response.status, response.finish_reason) == ("complete", "stop")
+    await asyncio.wait_for(upstream.requests[0].disconnected.wait(), 3)

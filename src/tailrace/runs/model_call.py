@@ -61,8 +61,8 @@ class ModelCaller:
             except ProviderError as error:
                 tries.empty += isinstance(error, _Empty)
                 shown, elsewhere = shown_of(writer.state, seen), turn.elsewhere(error)
-                move = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
-                match move:
+                remedy = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
+                match remedy:
                     case GiveUp() if isinstance(error, _Empty):
                         await writer.append(error.payloads, trace)
                     case GiveUp():

@@ -1,4 +1,4 @@
-"""What is done about a model call that failed: what the log shows of it in, a move out. Pure; `model_call` makes it.
+"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` applies it.
 
 The rule that is never bent: once a tool call or any visible output has reached the log, nothing is replayed behind the
 readers' backs. What nobody has seen may be asked for again within its step. What has been seen is cancelled where it
@@ -44,7 +44,7 @@ class GiveUp:
     """The error stands."""
 
 
-Move = Again | Restart | GiveUp
+Remedy = Again | Restart | GiveUp
 
 
 @dataclass(slots=True)
@@ -95,9 +95,9 @@ def recover(
     random: Callable[[], float],
     *,
     elsewhere: bool = False,
-) -> Move:
-    """The move after `error`; `random` draws from [0, 1). `elsewhere`: another key may be spared it, which is of use as
-    long as nothing was shown."""
+) -> Remedy:
+    """What to do after `error`; `random` draws from [0, 1). `elsewhere`: another key may be spared it, which is of use
+    as long as nothing was shown."""
     elsewhere = elsewhere and shown == "nothing"
     delay = policy.delay(
         error, attempt=tries.made, elapsed_s=now - tries.since, random=random, elsewhere=elsewhere
