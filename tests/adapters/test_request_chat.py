@@ -82,8 +82,8 @@ def test_reasoning_is_brought_back_only_where_the_host_wants_it():
     """There always, if only as an empty text; never another provider's."""
     turn = [user(), thought("hm"), thought("x", "signature", "s", home=ELSEWHERE), call(), output()]
     assert "reasoning_content" not in messages(*turn)[1]
-    assert messages(*turn, quirks={"replay_reasoning": True})[1]["reasoning_content"] == "hm"
-    bare = messages(user(), call(), output(), agent(), quirks={"replay_reasoning": True})
+    assert messages(*turn, quirks={"replay_reasoning": "all"})[1]["reasoning_content"] == "hm"
+    bare = messages(user(), call(), output(), agent(), quirks={"replay_reasoning": "all"})
     assert [message.get("reasoning_content") for message in bare] == [None, "", None, ""]
 
 
@@ -96,14 +96,21 @@ def test_a6_reasoning_details_go_back_to_their_own_model_only():
         {"type": "reasoning.encrypted", "data": "Ep8C", "index": 0},
         {"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0},
     ]
-    assert messages(*turn, quirks={"replay_reasoning": True})[1]["reasoning_content"] == "hm"
+    assert messages(*turn, quirks={"replay_reasoning": "all"})[1]["reasoning_content"] == "hm"
     foreign = messages(user(), thought("hm", "reasoning_details", one, home=ELSEWHERE), agent(), user())
     assert "reasoning_details" not in foreign[1]
 
 
 def test_system_messages_keep_their_place():
-    """The wire takes them anywhere."""
-    assert [message["role"] for message in messages(user(), system("be brief"), user())] == ["user", "system", "user"]
+    """Where the host takes them anywhere; else those at the head are one, and the user says the later ones."""
+    anywhere = messages(system("a"), user(), system("b"), quirks={"many_system_messages": True}, instructions="i")
+    assert [(each["role"], each["content"]) for each in anywhere] == [
+        ("system", "i"), ("system", "a"), ("user", "hello"), ("system", "b"),
+    ]  # fmt: skip
+    first = messages(system("a"), user(), system("b"), instructions="i")
+    assert [(each["role"], each["content"]) for each in first] == [
+        ("system", "i\n\na"), ("user", "hello"), ("user", "b"),
+    ]  # fmt: skip
 
 
 def test_images_and_files_in_input():
@@ -141,7 +148,7 @@ def test_what_the_wire_cannot_say_is_refused_by_name(part):
 def test_reasoning_in_each_hosts_words():
     """A field, or an object that also takes a budget; "none" as the host says it."""
     assert build(ask(user(), reasoning_effort="high"), {})["reasoning_effort"] == "high"
-    as_object = {"reasoning": "object"}
+    as_object = {"reasoning": "openrouter"}
     assert build(ask(user(), reasoning_effort="high"), as_object)["reasoning"] == {"effort": "high"}
     assert build(ask(user(), thinking_budget=2048), as_object)["reasoning"] == {"max_tokens": 2048}
     off = {"reasoning_off": {"thinking": {"type": "disabled"}}}
@@ -196,7 +203,7 @@ def test_a_cache_key_is_said_where_the_host_knows_it():
 
 def test_a_host_that_heeds_no_choice():
     """`none` is said by offering none; a call cannot be forced."""
-    deaf = {"tool_choice": False}
+    deaf = {"tool_choice": "no"}
     assert "tools" not in build(ask(user(), tools=[LOOK], tool_choice="none"), deaf)
     assert "tool_choice" not in build(ask(user(), tools=[LOOK], tool_choice="auto"), deaf)
     with pytest.raises(InvalidRequest) as raised:

@@ -45,7 +45,7 @@ def test_a6_encrypted_reasoning_goes_back_byte_for_byte_to_its_own_model():
 
 def test_a_reasoning_item_goes_back_under_the_providers_id():
     """Also where the run had to give it another."""
-    assert said(thought("", "encrypted_content", "d", correlation_id="rs_own"))[0]["id"] == "rs_own"
+    assert said(thought("", "encrypted_content", "d", correlation_id="rs_own"), agent())[0]["id"] == "rs_own"
 
 
 def test_a9_calls_and_outputs_are_paired_by_call_id():
@@ -76,7 +76,7 @@ def test_who_called_goes_back_with_the_call_and_its_output():
 
 def test_reasoning_without_a_summary_goes_back_as_its_own_text():
     """A host whose model shows its reasoning."""
-    item = said(thought("because", "encrypted_content", "d"))[0]
+    item = said(thought("because", "encrypted_content", "d"), agent())[0]
     assert item["summary"] == []
     assert item["content"] == [{"type": "reasoning_text", "text": "because"}]
 

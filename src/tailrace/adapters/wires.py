@@ -34,6 +34,7 @@ WIRES: dict[str, Wire] = {
             path=fixed(anthropic_request.PATH),
             auth="x-api-key",
             headers=anthropic_request.HEADERS,
+            own_headers=anthropic_request.own_headers,
         ),
         Wire(
             name=chat_request.NAME,
@@ -42,6 +43,7 @@ WIRES: dict[str, Wire] = {
             callees=chat_request.callees,
             path=fixed(chat_request.PATH),
             auth="bearer",
+            own_headers=chat_request.own_headers,
         ),
     )
 }

@@ -58,7 +58,8 @@ class ModelCaller:
         url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
         unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
         signed = await SCHEMES[provider.auth or wire.auth](unsigned)
-        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
+        said = {**wire.headers, **wire.own_headers(request, provider.quirks)}
+        headers = {**said, **signed, **provider.headers, "traceparent": trace.traceparent}
         return Call(url=url, headers=headers, body=unsigned.body, stream=True)
 
     async def _attempt(
@@ -78,6 +79,7 @@ class ModelCaller:
             id_prefix=f"item_{step}_",
             taken_ids=frozenset(writer.state.item_ids),
             callees=WIRES[provider.wire].callees(request.generation),
+            quirks=provider.quirks,
         )
         decoder = WIRES[provider.wire].decoder(context)
         async with self.upstream.open(call, self.timeouts) as reply:

@@ -35,6 +35,9 @@ class Calls:
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def take(self, entry: Json, place: int | None) -> None:
         """One entry of `tool_calls`; `place` is where it stands in a list that holds them all, if it is in one."""
         said = dict_in(entry, "function")

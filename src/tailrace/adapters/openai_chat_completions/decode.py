@@ -5,17 +5,22 @@ OpenAI's own, and those of the many who copy it, each with habits of its own.
 Only choice 0 becomes items; others travel as provider events. Nothing in this wire says where an item ends, so that
 items end with the answer, and reasoning when other content begins. Counts come last, in a chunk without choices: the
 answer ends with `[DONE]`, or with the bytes once a finish reason was seen.
+
+What only some hosts do is read so only where their row says it (quirks.py, "The answer").
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.canonical import look_up
 from tailrace.adapters.counts import Counts, openai_counts
 from tailrace.adapters.errors import stream_error
 from tailrace.adapters.growing import GrowingMessage, GrowingReasoning
 from tailrace.adapters.openai_chat_completions.calls import Calls
 from tailrace.adapters.openai_chat_completions.details import ReasoningDetails
+from tailrace.adapters.openai_chat_completions.quirks import DEFAULTS, MODELS
+from tailrace.adapters.openai_chat_completions.tidy import Tidy
 from tailrace.adapters.reading import Json, dict_in, dicts_in, index_in, list_in, text_in, unknown_news
 from tailrace.adapters.stream import StreamDecoder
 from tailrace.schema.errors import ProviderError
@@ -84,6 +89,12 @@ class ChatDecoder(StreamDecoder):
         self._frame: Json = {}  # of the last choice, without what it adds to the answer
         self._is_whole = False  # does the choice at hand bring its message whole?
         self._usage: Json = {}
+        row = look_up(context.model_id, DEFAULTS, MODELS, context.quirks)
+        self._empty_length_is_overflow = row["empty_length_is_overflow"]
+        special_tokens, cumulative = row["special_tokens"], row["cumulative_reasoning"]
+        self._text = Tidy(special_tokens=True, cumulative=False) if special_tokens else None
+        untidy = special_tokens or cumulative
+        self._thoughts = Tidy(special_tokens=special_tokens, cumulative=cumulative) if untidy else None
 
     def _event(self, event: Json) -> None:
         choices = dicts_in(event, "choices")
@@ -163,7 +174,7 @@ class ChatDecoder(StreamDecoder):
     def _content(self, delta: Json) -> None:
         content = delta["content"]
         if isinstance(content, str):
-            self._visible().text("text", content)
+            self._say(content)
         elif isinstance(content, list):
             self._parts(content)
         else:
@@ -193,8 +204,7 @@ class ChatDecoder(StreamDecoder):
             elif part.get("type") == "image_url":
                 self._image(part)
             elif isinstance(part.get("text"), str):
-                if part["text"]:
-                    self._visible().text("text", part["text"])
+                self._say(part["text"])
             else:
                 self._collector.event("content_part", part)
 
@@ -204,6 +214,12 @@ class ChatDecoder(StreamDecoder):
             self._visible().image(f"image {url}", url)
         else:
             self._collector.event("content_part", image)
+
+    def _say(self, text: str) -> None:
+        if self._text is not None:
+            text = self._text.feed(text)
+        if text:
+            self._visible().text("text", text)
 
     def _visible(self) -> GrowingMessage:
         if self._reasoning is not None:
@@ -242,6 +258,8 @@ class ChatDecoder(StreamDecoder):
         self._thought(text)
 
     def _thought(self, text: str) -> None:
+        if self._thoughts is not None:
+            text = self._thoughts.feed(text)
         if text:
             self._thinking().text(0, text)
 
@@ -252,6 +270,8 @@ class ChatDecoder(StreamDecoder):
 
     def _end_reasoning(self) -> None:
         if self._reasoning is not None:
+            if self._thoughts is not None:
+                self._reasoning.text(0, self._thoughts.rest())
             self._reasoning.done(opaque=self._collector.opaque("reasoning_details", self._details.continuation()))
             self._reasoning, self._details = None, ReasoningDetails()
 
@@ -266,8 +286,13 @@ class ChatDecoder(StreamDecoder):
         if reason is None and self._finish_reason:
             self._collector.note({"finish_reason": self._finish_reason})
         self._end_reasoning()
+        if self._text is not None and (held := self._text.rest()):
+            self._visible().text("text", held)
         if self._message is not None:
             self._message.done()
+        elif reason == "length" and self._empty_length_is_overflow and not self._calls:
+            self._fail(ProviderError("context_overflow", "the model had no room for an answer"))
+            return
         self._calls.settle(reason if reason or not self._finish_reason else "stop")
         self._finish(reason or "stop")
 
