@@ -32,6 +32,7 @@ Rows = tuple[tuple[str, Quirks], ...]  # (what a model's id matches, how it diff
 
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 FAILED = TextPart(text="The tool call failed:")
+MISSING = TextPart(text="(an attachment, which cannot be shown here)")
 UNSEEN = TextPart(text="(an image, which this model cannot see)")
 
 MOST_CACHE_KEY = 64  # characters
@@ -80,8 +81,7 @@ def _unseen(item: MessageItem | FunctionCallOutputItem) -> MessageItem | Functio
     parts = parts_of(item)
     if not any(isinstance(part, ImagePart) for part in parts):
         return item
-    parts = [UNSEEN if isinstance(part, ImagePart) else part for part in parts]
-    return replace(item, parts=parts, **({"content": text_of(parts)} if isinstance(item, MessageItem) else {}))
+    return with_parts(item, [UNSEEN if isinstance(part, ImagePart) else part for part in parts])
 
 
 def is_foreign(item: ReasoningItem, request: ModelRequest) -> bool:
@@ -103,10 +103,16 @@ def _is_home(opaque: Opaque, request: ModelRequest) -> bool:
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:
     """What the item says, part by part; its plain text where that is all, or where the parts do not repeat it."""
     text = item.content if isinstance(item, MessageItem) else item.output
-    parts = item.parts or []
+    parts = [part for part in item.parts or () if not is_text(part) or text_of([part])]  # hosts refuse empty ones
     if text.strip() and not any(isinstance(part, TextPart | RefusalPart) for part in parts):
         return [TextPart(text=text), *parts]
-    return list(parts)
+    return parts
+
+
+def with_parts(item: MessageItem | FunctionCallOutputItem, parts: list[Part]) -> MessageItem | FunctionCallOutputItem:
+    """The item with these parts instead, and their text."""
+    key = "content" if isinstance(item, MessageItem) else "output"
+    return replace(item, parts=parts, **{key: text_of(parts)})
 
 
 def answer(item: FunctionCallOutputItem) -> list[Part]:

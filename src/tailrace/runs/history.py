@@ -17,16 +17,19 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from tailrace.adapters.canonical import is_text, parts_of, text_of
+from tailrace.adapters.canonical import MISSING, is_text, parts_of, text_of, with_parts
 from tailrace.schema import codec
 from tailrace.schema.items import (
     CancelledItem,
     ErrorItem,
+    FilePart,
     FunctionCallItem,
     FunctionCallOutputItem,
+    ImagePart,
     MessageItem,
     Opaque,
     OutputItem,
+    Part,
     ProviderItem,
     ReasoningItem,
     ScriptExecutionItem,
@@ -45,8 +48,8 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
     """The items of the thread's earlier runs, in order, and of this run so far.
 
     - Of what failed or was called off only a message's text stays, as a message.
-    - A provider's own items stay while the provider is the same; reasoning of an earlier run is marked with the
-      provider and model it came from, so that no other takes it for its own.
+    - A provider's own items, and the files that it keeps, stay while the provider is the same; reasoning of another
+      model's run is marked with the provider and model it came from, so that no other takes it for its own.
     - Each call is followed, at the end of its turn and in the order of the calls, by exactly one output: its own, or
       one that says there is none (`success` false). Second outputs go. One whose call is gone becomes the user's note,
       never the system's: it is what a tool wrote.
@@ -67,6 +70,8 @@ def _kept(run: Response, current: Response) -> Iterator[OutputItem]:
     same_model = same_provider and run.model_id == current.model_id
     for item in run.output_items:
         said = _said(item)
+        if isinstance(said, MessageItem | FunctionCallOutputItem) and not same_provider:
+            said = _without_files(said)
         if isinstance(said, ReasoningItem) and said.opaque is None and not same_model:
             home = Opaque(provider_id=run.provider_id, model_id=run.model_id, kind="text", data="")
             said = replace(said, opaque=home)
@@ -84,6 +89,18 @@ def _said(item: OutputItem) -> OutputItem | None:
             return item if item.content.strip() or item.parts else None
         case _:
             return item
+
+
+def _without_files(item: MessageItem | FunctionCallOutputItem) -> MessageItem | FunctionCallOutputItem:
+    """The item without what another provider keeps, and knows by an id that is its own."""
+    parts = parts_of(item)
+    if not any(_is_kept_elsewhere(part) for part in parts):
+        return item
+    return with_parts(item, [MISSING if _is_kept_elsewhere(part) else part for part in parts])
+
+
+def _is_kept_elsewhere(part: Part) -> bool:
+    return isinstance(part, ImagePart | FilePart) and part.file_id is not None
 
 
 def _aborted(run: Response, answered: set[str]) -> Iterator[FunctionCallOutputItem]:

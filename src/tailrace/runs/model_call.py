@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from tailrace.adapters.base import DecodeContext, Decoder
-from tailrace.adapters.wires import WIRES
+from tailrace.adapters.wires import WIRES, body_of
 from tailrace.runs.writer import RunWriter
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
@@ -52,7 +52,7 @@ class ModelCaller:
     async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]
         try:
-            body = wire.build(request, provider.quirks)
+            body = body_of(provider.wire, request, provider.quirks)
         except InvalidRequest as error:
             raise ProviderError("invalid_request", error.message, details=error.details) from error
         url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)

@@ -263,7 +263,7 @@ def _speaker(item: OutputItem) -> str | None:
 
 def _assistant(items: Sequence[OutputItem], request: ModelRequest, row: Quirks) -> list[Message]:
     text = "\n\n".join(item.content for item in items if isinstance(item, MessageItem) and item.content.strip())
-    calls = [_call(item, row) for item in items if isinstance(item, FunctionCallItem)]
+    calls = [_call(item, request, row) for item in items if isinstance(item, FunctionCallItem)]
     if not (text or calls):
         return []
     message: Message = {"role": "assistant", "content": text or row["call_filler"]}
@@ -285,13 +285,15 @@ def _thoughts(items: Sequence[ReasoningItem], request: ModelRequest, row: Quirks
     return said
 
 
-def _call(item: FunctionCallItem, row: Quirks) -> dict[str, Any]:
+def _call(item: FunctionCallItem, request: ModelRequest, row: Quirks) -> dict[str, Any]:
     """The arguments as they came where they are an object, which is what hosts parse them to; "" is {}."""
     value = arguments_of(item)
     as_sent = item.kind != "custom" and value and "malformed_arguments" not in value
     name = names.of(item.name, item.namespace)
     function = {"name": name, "arguments": item.arguments if as_sent else codec.encode(value).decode()}
-    return {"id": _call_id(item.call_id, row), "type": "function", "function": function}
+    extra = returned(item.opaque, "extra_content", request)  # a gateway's addition, a signature say
+    added = {"extra_content": codec.decode_any(extra)} if extra is not None else {}
+    return {"id": _call_id(item.call_id, row), "type": "function", "function": function, **added}
 
 
 def _call_id(call_id: str, row: Quirks) -> str:
@@ -315,15 +317,14 @@ def _answers(items: Sequence[FunctionCallOutputItem], called: Mapping[str, str],
 
 
 def _message(item: MessageItem, row: Quirks) -> list[Message]:
-    """What the user or the system says; the system's words in mid-conversation are the user's where they must be."""
+    """What the user or the system says. What the system says in mid-conversation the user says where it must be so,
+    and always what it shows: its own role takes text only."""
     parts = parts_of(item)
     if not parts:
         return []
-    role: str = item.origin
-    if role == "system":
-        role = _system(row) if row["many_system_messages"] else "user"
-    content = item.content or text_of(parts) if all(map(is_text, parts)) else [_part(part) for part in parts]
-    return [{"role": role, "content": content}]
+    is_said = all(map(is_text, parts))
+    role = _system(row) if item.origin == "system" and row["many_system_messages"] and is_said else "user"
+    return [{"role": role, "content": item.content or text_of(parts) if is_said else [_part(part) for part in parts]}]
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -71,6 +71,7 @@ names = ToolNames(limit=64, flat=False)
 callees = names.callees
 
 ROLES = {"user": "user", "agent": "assistant", "system": "developer"}
+REASONING_ID = re.compile(r"rs[a-zA-Z0-9_-]{0,62}")
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
 # Output items that the API also takes as input (openai SDK, ResponseInputItemParam).
@@ -328,7 +329,8 @@ def _reasoning_item(item: ReasoningItem, request: ModelRequest) -> dict[str, Any
     own_text = item.content if not summary else ""  # beside a summary, `content` repeats it
     content = {"content": [{"type": "reasoning_text", "text": own_text}]} if own_text else {}
     own_id = item.correlation_id or item.id  # the provider's, also where the run knows the item by another
-    return {"type": "reasoning", "id": own_id, "summary": summary, **content, "encrypted_content": data}
+    named = {"id": own_id} if REASONING_ID.fullmatch(own_id) else {}  # another would be refused, and none is missed
+    return {"type": "reasoning", **named, "summary": summary, **content, "encrypted_content": data}
 
 
 def _call(item: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:
