@@ -5,10 +5,8 @@ or not, decoded and folded; tools answer or do not; the run ends, breaks off or 
 another wire. A wire that is registered, and has its twin, is in it.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, note, settings
@@ -40,7 +38,7 @@ from tailrace.schema.request import CustomTool, Generation, ModelRequest, Tool
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.testing.moves import Call, Fail, Finish, Move, Reasoning, Text
 from tailrace.testing.upstream import WIRES as SCRIPTED_WIRES
-from tailrace.testing.wires.base import Memory, Ticket, steps
+from tailrace.testing.wires.base import Memory, Ticket, named_in, steps
 from tailrace.testing.wires.plan import make_plan
 from tailrace.upstream.registry import load_builtin
 from tests.support.items import any_items, call, output, run, system, user
@@ -174,21 +172,6 @@ def as_sent(wire: str, asked: ModelRequest, quirks: dict[str, Any]) -> Any:
         **named_in(SCRIPTED[wire].path, WIRES[wire].path(asked.model_id, True)),
         **codec.decode_any(codec.encode(body)),
     }
-
-
-def named_in(route: str, path: str) -> dict[str, str]:
-    """What a route names in braces, as it stands in the path; `route` begins at the origin, `path` at the base URL."""
-    if "{" not in route:
-        return {}
-    tail = route[route.rindex("/", 0, route.index("{")) :]
-    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", tail)
-    pattern = "".join(
-        re.escape(pieces[at]) + (f"(?P<{pieces[at + 1]}>{pieces[at + 2] or '[^/]+?'})" if at + 1 < len(pieces) else "")
-        for at in range(0, len(pieces), 3)
-    )
-    found = re.search(f"{pattern}$", path.partition("?")[0])
-    assert found, (route, path)
-    return {name: unquote(value) for name, value in found.groupdict().items()}
 
 
 # --- what runs may be --------------------------------------------------------------------------------------------

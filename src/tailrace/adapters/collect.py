@@ -1,6 +1,7 @@
 """The payloads of one answer in the making: items get their ids, and begin, grow and end in a legal order."""
 
 from tailrace.adapters.base import Callee, DecodeContext
+from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
@@ -19,7 +20,7 @@ class OpenItem:
         self.correlation_id = correlation_id
         self.is_open = True
         self._collector = collector
-        self._sent: dict[tuple[str | None, int | None], list[str]] = {}
+        self._sent: dict[tuple[str | None, int | None], Pieces] = {}
 
     def grow(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """One delta; an empty one is nothing."""
@@ -27,13 +28,13 @@ class OpenItem:
             return
         pieces = self._sent.get((channel, part))
         if pieces is None:
-            pieces = self._sent[channel, part] = []
-        pieces.append(text)
+            pieces = self._sent[channel, part] = Pieces()
+        pieces.add(text)
         self._collector.out.append(ItemDelta(item_id=self.id, delta_content=text, channel=channel, part=part))
 
     def sent(self, channel: str | None = None, part: int | None = None) -> str:
         """What the deltas so far add up to."""
-        return "".join(self._sent.get((channel, part), ()))
+        return str(self._sent.get((channel, part), ""))
 
     def catch_up(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """Send what is missing of `text`; nothing where the deltas said something else (the final item decides)."""

@@ -69,7 +69,7 @@ _DELTA_KNOWN = frozenset(
 )
 _REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
 _SILENT = frozenset({"role", "index"})  # of a delta
-_FLEETING = ("choices", "created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
+_FLEETING = ("created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
 
 
 class ChatDecoder(StreamDecoder):
@@ -97,16 +97,17 @@ class ChatDecoder(StreamDecoder):
         self._thoughts = Tidy(special_tokens=special_tokens, cumulative=cumulative) if untidy else None
 
     def _event(self, event: Json) -> None:
-        choices = dicts_in(event, "choices")
+        choices = event.pop("choices", None)
         for name in _FLEETING:
             event.pop(name, None)
         if event != self._envelope:  # what repeats the chunk before has been read
             self._envelope = event
             self._read_envelope(event)
-        if self.done:
+        if self.done or not isinstance(choices, list):
             return
         for choice in choices:
-            self._choice(choice)
+            if isinstance(choice, dict):
+                self._choice(choice)
 
     def _read_envelope(self, event: Json) -> None:
         self._response_id = self._response_id or text_in(event, "id")
@@ -128,7 +129,7 @@ class ChatDecoder(StreamDecoder):
     # --- choices -------------------------------------------------------------------------------------------------
 
     def _choice(self, choice: Json) -> None:
-        if index_in(choice, "index"):
+        if choice.get("index") and index_in(choice, "index"):
             self._collector.event("choice", choice)
             return
         self._has_choice = True
@@ -160,12 +161,15 @@ class ChatDecoder(StreamDecoder):
             self._fail(ProviderError(_BROKEN[self._finish_reason], f"the answer broke off: {self._finish_reason}"))
 
     def _delta(self, delta: Json) -> None:
-        said = {name: value for name, value in delta.items() if value and name not in _SILENT}
+        said = {name: value for name, value in delta.items() if value} if len(delta) > 1 else delta
         if len(said) == 1:  # as nearly always
-            take = _TAKES.get(next(iter(said)))
+            ((name, value),) = said.items()
+            take = _TAKES.get(name)
             if take is not None:
-                take(self, said)
+                if value:
+                    take(self, said)
                 return
+        said = {name: value for name, value in said.items() if value and name not in _SILENT}
         for take in dict.fromkeys(take for name, take in _TAKES.items() if name in said):
             take(self, said)
         for name, value in unknown_news(said, _DELTA_KNOWN).items():
@@ -237,7 +241,7 @@ class ChatDecoder(StreamDecoder):
 
     def _call(self, delta: Json) -> None:
         entries = dicts_in(delta, "tool_calls")
-        legacy = dict_in(delta, "function_call")
+        legacy = dict_in(delta, "function_call") if "function_call" in delta else None
         if legacy and (text_in(legacy, "name") or text_in(legacy, "arguments")):
             entries.append({"index": 0, "function": legacy})
         if entries and self._reasoning is not None:
@@ -249,8 +253,10 @@ class ChatDecoder(StreamDecoder):
 
     def _think(self, delta: Json) -> None:
         """The text stands under one of several names, the same under each that is there; or in the details only."""
-        text = next((text for name in _REASONING_NAMES if (text := text_in(delta, name))), "")
-        details = dicts_in(delta, "reasoning_details")
+        text = ""
+        for name in _REASONING_NAMES:
+            text = text or text_in(delta, name)
+        details = dicts_in(delta, "reasoning_details") if "reasoning_details" in delta else None
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)
             self._thinking()
