@@ -23,7 +23,7 @@ _NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a
 class StreamDecoder(ABC):
     """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`."""
 
-    ANSWER = ""  # the field by which a JSON body is known to be an answer
+    ANSWER: tuple[str, ...] = ()  # the fields by any of which a JSON body is known to be an answer
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
@@ -81,7 +81,7 @@ class StreamDecoder(ABC):
             answer = codec.decode_any(body.lstrip(LEADING))
         except (InvalidJson, RecursionError):
             answer = None
-        if isinstance(answer, dict) and self.ANSWER in answer:
+        if isinstance(answer, dict) and any(name in answer for name in self.ANSWER):
             self._answer(answer)
         elif names_error(answer):
             self._fail(stream_error(answer))

@@ -70,7 +70,7 @@ _FLEETING = ("choices", "created", "obfuscation", "p")  # differ in each chunk a
 class ChatDecoder(StreamDecoder):
     """Decodes openai-chat-completions (adapters/base.py Decoder)."""
 
-    ANSWER = "choices"
+    ANSWER = ("choices",)
 
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)
