@@ -274,7 +274,7 @@ class _Conversation:
     def _returned(self, opaque: Opaque) -> str | None:
         """A signature, only where it is this very model's; one that is no base64 would cost the request."""
         data = returned(opaque, opaque.kind, self._request) if part_of(opaque.kind) else None
-        return data if data is not None and _BASE64.fullmatch(data) else None
+        return data if data and _BASE64.fullmatch(data) else None
 
     def _thought(self, item: ReasoningItem) -> Iterator[tuple[str, list[Json]]]:
         """Thoughts go back only with a signature of theirs; that of another part waits for it."""
