@@ -14,7 +14,7 @@ from tailrace.schema.errors import InvalidRequest, TailraceError
 from tailrace.settings import Settings, load
 
 if TYPE_CHECKING:
-    from tailrace.upstream.registry import Registry
+    from tailrace.upstream.registry import Provider, Registry
 
 
 def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
@@ -38,7 +38,7 @@ def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
         {"provider": name, "wire": provider.wire, "state": "answers" if answers[name] else "does not answer"}
         for name, provider in known.providers.items()
     ] + [
-        {"provider": name, "wire": provider.wire, "state": f"needs {provider.api_key_env}"}
+        {"provider": name, "wire": provider.wire, "state": f"needs {_lacks(provider)}"}
         for name, provider in known.keyless.items()
     ]
     columns = {"provider": "provider", "wire": "wire", "state": "state"}
@@ -52,6 +52,10 @@ def doctor(config: Config = None, url: Url = DEFAULT_URL) -> None:
     if server != 200:
         raise TailraceError(f"{url} answers {server}, not as a Tailrace server that is ready: its log lines say more")
     typer.echo(f"{url} is ready")
+
+
+def _lacks(provider: "Provider") -> str:
+    return " and ".join(name for name in (provider.api_key_env, *provider.needs) if name)
 
 
 def _problems(settings: Settings, known: "Registry") -> Iterator[str]:

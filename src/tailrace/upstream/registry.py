@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,9 @@ from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
+from tailrace.upstream.placeholders import fill
+
+_NOTHING_SET: Mapping[str, str] = MappingProxyType({})
 
 
 class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +43,8 @@ class Provider(Struct, kw_only=True, frozen=True):
 
     `models`, where given, are all the models there are; else any name goes through, and a bare one is recognised by
     `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request;
-    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own.
+    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own. `needs`: the
+    variables that its address lacks.
     """
 
     provider_id: str
@@ -52,6 +57,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    needs: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         """Its name and wire: an operator may have put a secret into the headers."""
@@ -67,7 +73,7 @@ def key_of(provider: Provider, environ: Mapping[str, str]) -> str | None:
     return (environ.get(provider.api_key_env) or None) if provider.api_key_env else None
 
 
-def provider_from_table(name: str, table: Mapping[str, Any]) -> Provider:
+def provider_from_table(name: str, table: Mapping[str, Any], environ: Mapping[str, str] = _NOTHING_SET) -> Provider:
     """A provider of the settings' `[providers.<name>]`; what is not said of a built-in one stays as it is.
 
     Raises SettingsError with the name and place of what is wrong.
@@ -75,12 +81,14 @@ def provider_from_table(name: str, table: Mapping[str, Any]) -> Provider:
     place = f"[providers.{name}]"
     if not name or "/" in name:
         raise SettingsError(f"{place}: a provider's name is not empty and has no slash")
-    return _provider(name, place, {**_builtin_tables().get(name, {}), **table})
+    return _provider(name, place, {**_builtin_tables().get(name, {}), **table}, environ)
 
 
-def load_builtin() -> dict[str, Provider]:
+def load_builtin(environ: Mapping[str, str] = _NOTHING_SET) -> dict[str, Provider]:
     """The providers of providers.toml, by id."""
-    return {name: _provider(name, f"providers.toml [{name}]", table) for name, table in _builtin_tables().items()}
+    return {
+        name: _provider(name, f"providers.toml [{name}]", table, environ) for name, table in _builtin_tables().items()
+    }
 
 
 @cache
@@ -88,7 +96,7 @@ def _builtin_tables() -> dict[str, dict[str, Any]]:
     return tomllib.loads(files("tailrace.upstream").joinpath("providers.toml").read_text(encoding="utf-8"))
 
 
-def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
+def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
     try:
         known = codec.convert(dict(table), _Table)
     except InvalidJson as error:
@@ -101,8 +109,11 @@ def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
-    _check_url(known.base_url, f"{place}.base_url")
-    return codec.convert({"provider_id": name, **codec.to_builtins(known)}, Provider)
+    base_url, needs = fill(known.base_url, environ)
+    _check_url(base_url, f"{place}.base_url")
+    return codec.convert(
+        {**codec.to_builtins(known), "provider_id": name, "base_url": base_url, "needs": needs}, Provider
+    )
 
 
 def _check_url(url: str, place: str) -> None:
@@ -137,11 +148,12 @@ class Registry:
         self.keyless = dict(keyless or {})
 
     def configured(self, environ: Mapping[str, str]) -> "Registry":
-        """The same with only the providers that can be called: that need no key, or whose key is in `environ`."""
+        """The same with only the providers that can be called: that need no key, or whose key is in `environ`, and
+        whose address lacks nothing."""
         ready = {
             name: provider
             for name, provider in self.providers.items()
-            if provider.api_key_env is None or key_of(provider, environ)
+            if not provider.needs and (provider.api_key_env is None or key_of(provider, environ))
         }
         keyless = {name: provider for name, provider in self.providers.items() if name not in ready}
         return Registry(ready, self.aliases, self.default_model, keyless)
@@ -169,7 +181,10 @@ class Registry:
         if provider is not None:
             return provider
         keyless = self.keyless.get(provider_id)
-        why = f"has no key: set {keyless.api_key_env}" if keyless else "is not known"
+        why = "is not known"
+        if keyless is not None:
+            key = keyless.api_key_env
+            why = f"has no key: set {key}" if key else f"is not set up: set {' and '.join(keyless.needs)}"
         raise InvalidRequest(f"provider {provider_id!r} {why}", field=field, candidates=sorted(self.providers))
 
     def _of(self, provider: Provider, model: str | None) -> tuple[Provider, str]:
@@ -207,8 +222,8 @@ def configured_registry(
     Where no model is named, the settings' default is meant, else that of the first provider with a key. Raises
     SettingsError.
     """
-    own = {name: provider_from_table(name, table) for name, table in tables.items()}
-    known = Registry({**load_builtin(), **own}, aliases, default_model).configured(environ)
+    own = {name: provider_from_table(name, table, environ) for name, table in tables.items()}
+    known = Registry({**load_builtin(environ), **own}, aliases, default_model).configured(environ)
     keyed = (provider for provider in known.providers.values() if provider.api_key_env)
     default = next((f"{each.provider_id}/{each.default_model}" for each in keyed if each.default_model), None)
     return Registry(known.providers, known.aliases, known.default_model or default, known.keyless)
