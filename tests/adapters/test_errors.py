@@ -50,6 +50,13 @@ def test_every_code_is_known_to_the_schema():
         (529, anthropic("overloaded_error"), "overloaded", True),
         (418, b"", "invalid_request", False),
         (400, b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"No."}}', "invalid_request", False),
+        (
+            400,
+            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid.","details":[{"reason":'
+            b'"API_KEY_INVALID"}]}}',
+            "authentication",
+            False,
+        ),
         (429, b'[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"No."}}]', "rate_limited", True),
         (400, b'{"message":"No.","__type":"ThrottlingException"}', "rate_limited", True),
         (400, b'{"object":"error","message":"No.","type":"BadRequestError","code":400}', "invalid_request", False),

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -172,6 +173,40 @@ async def test_a_server_of_tokens_that_is_not_there(tmp_path: Path, google: Toke
     with pytest.raises(ProviderError) as raised:
         await GoogleTokens().headers(environ)
     assert (raised.value.code, raised.value.retryable) == ("connection", True)
+
+
+METADATA = "/computeMetadata/v1/instance/service-accounts"
+ASK = """
+import asyncio, os
+from tailrace.upstream.google_adc import GoogleTokens
+print(asyncio.run(GoogleTokens().headers(os.environ))["authorization"])
+"""
+
+
+@pytest.mark.slow
+async def test_a_machine_of_google_s_knows_who_it_is(tmp_path: Path):
+    """Without any file, its metadata server says; its address is read when the library is imported, so in a process."""
+
+    async def handle(request: web.Request) -> web.Response:
+        assert request.headers["metadata-flavor"] == "Google"
+        assert request.path.startswith(METADATA)
+        token = {"access_token": "of-the-machine", "expires_in": 3600}
+        who = {"email": "robot@project", "scopes": SCOPES, "aliases": ["default"]}
+        body = codec.encode(token if request.path.endswith("/token") else who)
+        return web.Response(body=body, content_type="application/json", headers={"Metadata-Flavor": "Google"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ASK, stdout=asyncio.subprocess.PIPE,
+        env={"HOME": str(tmp_path), "GCE_METADATA_HOST": f"127.0.0.1:{runner.addresses[0][1]}"},
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    await runner.cleanup()
+    assert out == b"Bearer of-the-machine\n"
 
 
 async def test_a_token_is_not_shown(tmp_path: Path, google: TokenServer):
