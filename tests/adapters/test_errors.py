@@ -52,8 +52,7 @@ def test_every_code_is_known_to_the_schema():
         (400, b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"No."}}', "invalid_request", False),
         (
             400,
-            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid.","details":[{"reason":'
-            b'"API_KEY_INVALID"}]}}',
+            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}],"message":"No."}}',
             "authentication",
             False,
         ),

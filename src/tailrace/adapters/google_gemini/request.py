@@ -19,7 +19,6 @@ these are left unsaid. The request's parameters: https://ai.google.dev/api/gener
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from tailrace.adapters.base import Quirks
 from tailrace.adapters.canonical import (
     arguments_of,
     fields,
+    head,
     is_text,
     look_up,
     parts_of,
@@ -104,7 +104,9 @@ def build(request: ModelRequest, quirks: Quirks) -> Json:
     generation = request.generation
     refuse(generation, "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
-    system, items = _head(request)
+    system, items = head(request)
+    if generation.parallel_tool_calls is False:
+        system = f"{system}\n\n{ONE_CALL}" if system else ONE_CALL
     config = {**_sampling(generation), **thinking_config(generation, row), **_format(generation.output_format)}
     body: Json = {
         "contents": _Conversation(request, row).contents(items),
@@ -217,15 +219,6 @@ def _function(tool: AnyTool) -> Json:
 
 
 # --- the conversation -------------------------------------------------------------------------------------------
-
-
-def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
-    """The instructions and the system's messages before anyone has spoken; and the other items."""
-    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
-    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
-    if request.generation.parallel_tool_calls is False:
-        lines.append(ONE_CALL)
-    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
 
 
 class _Conversation:
