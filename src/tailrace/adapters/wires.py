@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tailrace.adapters.answer_quirks import ANSWERS
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
@@ -46,12 +47,15 @@ WIRES: dict[str, Wire] = {
     )
 }
 
-# The quirks that a provider's table may set, with what holds where it does not.
-QUIRKS: dict[str, Quirks] = {
+# What each wire's quirks are where a provider's table says nothing.
+_QUIRKS: dict[str, Quirks] = {
     "openai-responses": responses_quirks.DEFAULTS,
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
 }
+
+# The quirks that a provider's table may set, with what holds where it does not.
+QUIRKS: dict[str, Quirks] = {wire: {**ANSWERS, **own} for wire, own in _QUIRKS.items()}
 
 
 def check(wire: str, model_id: str, quirks: Quirks, generation: Generation, items: Sequence[OutputItem] = ()) -> None:

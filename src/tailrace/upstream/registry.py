@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from tailrace.adapters.markup import MARKUP
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
@@ -99,6 +100,9 @@ def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
     for quirk in known.quirks:
         if quirk not in QUIRKS[known.wire]:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+    for kind in known.quirks.get("heal", ()):
+        if kind not in MARKUP:
+            raise SettingsError(f"{place}.quirks.heal: {kind!r} is none of {', '.join(MARKUP)}")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
     _check_url(known.base_url, f"{place}.base_url")
