@@ -243,6 +243,9 @@ class ChatDecoder(StreamDecoder):
         self._thought(text)
 
     def _thought(self, text: str) -> None:
+        if text and self._context.quirks.get("cumulative_reasoning"):
+            sent = self._thinking().sent(0, of_summary=False)
+            text = text.removeprefix(sent)
         if text:
             self._thinking().text(0, text)
 

@@ -7,6 +7,7 @@
 - `replay_reasoning`: must the assistant's turns bring their reasoning back as `reasoning_content`?
 - `tool_choice`: does the host heed it?
 - `prompt_cache_key`: may it be said? It is a hint; where the host does not know the field, it is left unsaid.
+- `cumulative_reasoning`: may a delta of the reasoning repeat all of it so far (MiniMax)? What is known is taken off.
 - `call_id_length`: letters and digits that a call's id must have; 0 for any id.
 """
 
@@ -21,6 +22,7 @@ DEFAULTS: Quirks = {
     "replay_reasoning": False,
     "tool_choice": True,
     "prompt_cache_key": False,
+    "cumulative_reasoning": False,
     "call_id_length": 0,
 }
 
