@@ -3,7 +3,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install runtime serve test topologies test-clients quick lint chaos bench pin clean
+.PHONY: help install runtime serve test topologies test-clients quick lint chaos soak bench pin clean
 
 BIN = .venv/bin
 ARGS ?=
@@ -65,6 +65,9 @@ lint: install  ## style, format, types, import floors, purity, budgets
 
 chaos: install  ## half an hour of kill -9 and worse, seed printed: make chaos ARGS="--minutes 5 --seed 1"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: install  ## an hour of 200 mixed streams with faults; fails on a leak: make soak ARGS="--minutes 3 --seed 1"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: install  ## what streaming costs, beside a bare passthrough: make bench ARGS="--quick"
 	@$(BIN)/python -m bench $(ARGS)
