@@ -196,6 +196,7 @@ def test_probabilities_and_tiers():
     assert build(ask(user(), top_logprobs=2), {})["logprobs"] is True
     assert build(ask(user(), top_logprobs=0), {})["top_logprobs"] == 0
     assert build(ask(user(), service_tier="standard_only"), {})["service_tier"] == "default"
+    assert "service_tier" not in build(ask(user(), service_tier="auto"), {})
 
 
 def test_a_cache_key_is_said_where_the_host_knows_it():
