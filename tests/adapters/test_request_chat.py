@@ -394,6 +394,7 @@ def test_a_cache_key_in_a_header():
     """Where the host takes it there."""
     row = {"prompt_cache_header": "x-grok-conv-id"}
     assert own_headers(ask(user(), prompt_cache_key="k"), row) == {"x-grok-conv-id": "k"}
+    assert own_headers(ask(user(), prompt_cache_key="a\r\nb: c"), row)["x-grok-conv-id"].isalnum()
     assert own_headers(ask(user()), row) == own_headers(ask(user(), prompt_cache_key="k"), {}) == {}
 
 

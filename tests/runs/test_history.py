@@ -148,11 +148,11 @@ def test_calls_that_nobody_answered_before_their_run_was_stopped_are_aborted():
 
 def test_reasoning_of_another_model_is_marked_as_such():
     """What says nothing of its home has its run's; in a run of the same model it stays as it is."""
-    other = replace(run(user(), thought("hm"), agent()), model_id="model-2")
-    items = conversation([other, run(user(), thought("hm"), agent())], run(user()))
-    assert [item.opaque for item in items if isinstance(item, ReasoningItem)] == [
-        opaque("text", "", home=(HERE[0], "model-2")), None,
-    ]  # fmt: skip
+    others = [replace(run(user(), thought(text), agent()), model_id="model-2") for text in ("hm", "so")]
+    items = conversation([*others, run(user(), thought("hm"), agent())], run(user()))
+    theirs = opaque("text", "", home=(HERE[0], "model-2"))
+    kept = [(item.content, item.opaque) for item in items if isinstance(item, ReasoningItem)]
+    assert kept == [("hm", theirs), ("so", theirs), ("hm", None)]
 
 
 def test_outputs_of_an_earlier_runs_calls_come_with_a_later_input():

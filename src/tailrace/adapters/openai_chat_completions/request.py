@@ -69,6 +69,7 @@ Message = dict[str, Any]
 
 NAME = "openai-chat-completions"
 PATH = "/chat/completions"
+HEADER_TEXT = re.compile(r"[!-~]{1,64}")
 names = ToolNames(limit=64, flat=True)
 callees = names.callees
 
@@ -104,8 +105,8 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
 def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
     """The cache key, where the host takes it in a header."""
     header = look_up(request.model_id, DEFAULTS, MODELS, quirks)["prompt_cache_header"]
-    key = cache_key(request.generation).get("prompt_cache_key")
-    return {header: key} if header and key else {}
+    key = request.generation.prompt_cache_key
+    return {header: fit_id(key, HEADER_TEXT, 40)} if header and key else {}
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
