@@ -1,6 +1,7 @@
 """What the chat wire is asked."""
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.adapters.canonical import UNSEEN
 from tailrace.adapters.openai_chat_completions.quirks import BETWEEN
@@ -115,6 +116,15 @@ def test_system_messages_keep_their_place():
     assert [(each["role"], each["content"]) for each in first] == [
         ("system", "i\n\na"), ("user", "hello"), ("user", "b"),
     ]  # fmt: skip
+
+
+def test_what_the_system_shows_the_user_shows():
+    """Its own role takes text only; nothing is lost, also at the head."""
+    shown = replace(system("see"), parts=[ImagePart(url=PNG)])
+    for row in ({}, {"many_system_messages": True}):
+        said = messages(system("a"), shown, user(), quirks=row)
+        assert [each["role"] for each in said] == ["system", "user", "user"]
+        assert [part["type"] for part in said[1]["content"]] == ["text", "image_url"]
 
 
 def test_images_and_files_in_input():

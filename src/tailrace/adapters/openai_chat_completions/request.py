@@ -228,15 +228,19 @@ def _system(row: Quirks) -> str:
 
 
 def _head(request: ModelRequest, row: Quirks) -> tuple[list[str], list[OutputItem]]:
-    """The instructions, with the system's messages at the head where there may be but one; and the other items."""
+    """The instructions, with what the system says at the head where there may be but one; and the other items."""
     instructions = request.generation.instructions
     texts = [instructions] if instructions else []
     if row["many_system_messages"]:
         return texts, request.items
-    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    first = list(takewhile(_is_system_text, request.items))
     texts += [text_of(parts_of(item)) for item in first if isinstance(item, MessageItem)]
     joined = "\n\n".join(text for text in texts if text.strip())
     return [joined] if joined else [], request.items[len(first) :]
+
+
+def _is_system_text(item: OutputItem) -> bool:
+    return isinstance(item, MessageItem) and item.origin == "system" and all(map(is_text, parts_of(item)))
 
 
 def _with_between(messages: list[Message]) -> list[Message]:
