@@ -210,7 +210,11 @@ class GrowingCall:
         self._wrapped = FreeText() if item.callee(name).takes_text and not is_custom else None
 
     def arguments(self, text: str) -> None:
-        """A piece of the arguments' JSON text, or of a custom tool's free text."""
+        """A piece of the arguments' JSON text, or of a custom tool's free text.
+
+        Raises ProviderError (malformed_call) where they are blank without end.
+        """
+        self.item.weigh(text)
         self.item.grow(text if self._wrapped is None else self._wrapped.feed(text))
 
     @property

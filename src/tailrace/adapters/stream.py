@@ -21,12 +21,16 @@ _NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a
 
 
 class StreamDecoder(ABC):
-    """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`."""
+    """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`.
+
+    What these raise as a ProviderError (a breaker did: adapters/breakers.py) ends the answer badly.
+    """
 
     ANSWER = ""  # the field by which a JSON body is known to be an answer
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
+        self.ending = False
         self.error: ProviderError | None = None
         self._context = context
         self._parser = SseParser()
@@ -48,14 +52,12 @@ class StreamDecoder(ABC):
             self._keep(data)
             return self._collector.take()
         try:
-            events = self._parser.feed(data)
+            for event in self._parser.feed(data):
+                self._read(event.data)
+                if self.done:
+                    break
         except ProviderError as error:
             self._fail(error)
-            return self._collector.take()
-        for event in events:
-            self._read(event.data)
-            if self.done:
-                break
         return self._collector.take()
 
     def close(self) -> list[Payload]:
@@ -65,12 +67,10 @@ class StreamDecoder(ABC):
         if self._body is not None:
             return self.whole(bytes(self._body))
         try:
-            events = self._parser.close()
+            for event in self._parser.close():
+                self._read(event.data, is_last=True)
         except ProviderError as error:
             self._fail(error)
-            return self._collector.take()
-        for event in events:
-            self._read(event.data, is_last=True)
         if not self.done:
             self._end()
         return self._collector.take()
@@ -82,7 +82,10 @@ class StreamDecoder(ABC):
         except (InvalidJson, RecursionError):
             answer = None
         if isinstance(answer, dict) and self.ANSWER in answer:
-            self._answer(answer)
+            try:
+                self._answer(answer)
+            except ProviderError as error:
+                self._fail(error)
         elif names_error(answer):
             self._fail(stream_error(answer))
         else:

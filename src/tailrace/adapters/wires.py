@@ -39,6 +39,7 @@ WIRES: dict[str, Wire] = {
             path=fixed(anthropic_request.PATH),
             auth="x-api-key",
             headers=anthropic_request.HEADERS,
+            models="/v1/models",
             own_headers=anthropic_request.own_headers,
         ),
         Wire(

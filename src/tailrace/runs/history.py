@@ -18,6 +18,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from msgspec.structs import replace
 
 from tailrace.adapters.canonical import MISSING, is_text, parts_of, text_of, with_parts
+from tailrace.runs.recovery import without_retried
 from tailrace.schema import codec
 from tailrace.schema.items import (
     CancelledItem,
@@ -47,7 +48,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def conversation(previous: Sequence[Response], current: Response) -> list[OutputItem]:
     """The items of the thread's earlier runs, in order, and of this run so far.
 
-    - Of what failed or was called off only a message's text stays, as a message.
+    - Of what failed or was called off only a message's text stays, as a message; of a step that was tried again,
+      nothing.
     - A provider's own items, and the files that it keeps, stay while the provider is the same; reasoning of another
       model's run is marked with the provider and model it came from, so that no other takes it for its own.
     - Each call is followed, at the end of its turn and in the order of the calls, by exactly one output: its own, or
@@ -68,7 +70,7 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
 def _kept(run: Response, current: Response) -> Iterator[OutputItem]:
     same_provider = run.provider_id == current.provider_id
     same_model = same_provider and run.model_id == current.model_id
-    for item in run.output_items:
+    for item in without_retried(run.output_items):
         said = _said(item)
         if isinstance(said, MessageItem | FunctionCallOutputItem) and not same_provider:
             said = _without_files(said)

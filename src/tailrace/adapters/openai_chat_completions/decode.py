@@ -154,6 +154,7 @@ class ChatDecoder(StreamDecoder):
         if "usage" in choice:
             self._usage = dict_in(choice, "usage") or self._usage
         self._finish_reason = text_in(choice, "finish_reason") or self._finish_reason
+        self.ending = bool(self._finish_reason)
 
     def _check(self, choice: Json) -> None:
         if choice.get("error"):

@@ -11,12 +11,14 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Control, Cut, Fail, KeepAlive, Stall
-from tailrace.testing.wires.plan import Block, Closed, Grew, Op, Opened, Plan
+from tailrace.testing.moves import Begin, Bytes, Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.wires.plan import Block, Closed, Flooded, Grew, Op, Opened, Plan
+from tailrace.testing.wires.shape import shaped
 
 Json = dict[str, Any]
 Step = bytes | Control
 
+_WORDLESS = (KeepAlive, Begin, Bytes)
 _EPOCH = 1_750_000_000  # answers are dated from here, a second each: the same script gives the same bytes
 _MEMORY = 1024
 
@@ -135,6 +137,10 @@ def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
 
     What stands before the first block (a cut, a stall, a pause) happens before anything is said.
     """
+    return shaped(_said(plan, renderer), plan.faults)
+
+
+def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     started = False
     for op in plan.ops:
         if isinstance(op, Control):
@@ -142,9 +148,12 @@ def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
             if isinstance(op, Cut | Stall):
                 return
             continue
-        if not started and not isinstance(op, KeepAlive):
+        if not started and not isinstance(op, _WORDLESS):
             started = True
             yield renderer.start()
+        if isinstance(op, Flooded):
+            yield from (renderer.grew(op.block, op.piece) for _ in range(op.times))
+            continue
         yield _frame(op, renderer)
         if isinstance(op, Fail):
             return
@@ -163,6 +172,10 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return renderer.closed(block)
         case Fail():
             return renderer.failed(op)
+        case Bytes(data):
+            return data
+        case Begin():
+            return b""  # to write anything sends the headers
     return renderer.keep_alive
 
 

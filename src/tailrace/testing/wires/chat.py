@@ -22,6 +22,7 @@ class _Renderer:
         self._plan = plan
         self._ticket = ticket
         self._model = body["model"]
+        self._tier = body.get("service_tier", "default")
         self._with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         self._calls = [block for block in plan.blocks if block.kind == "call"]
 
@@ -68,7 +69,7 @@ class _Renderer:
             "object": kind,
             "created": self._ticket.created,
             "model": self._model,
-            "service_tier": "default",
+            "service_tier": self._tier,
             "system_fingerprint": None,
         }
 
@@ -93,6 +94,7 @@ class _Renderer:
             "total_tokens": spent.prompt + spent.completion,
             "prompt_tokens_details": {"cached_tokens": spent.cached},
             "completion_tokens_details": {"reasoning_tokens": spent.reasoning},
+            **({} if spent.cost is None else {"cost": spent.cost}),
         }
 
 
