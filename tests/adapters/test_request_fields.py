@@ -43,6 +43,9 @@ UNSAID = {
     ("openai-chat-completions", "max_tool_calls"),
     ("anthropic-messages", "prompt_cache_key"),
     ("openai-chat-completions", "prompt_cache_key"),
+    ("google-gemini", "max_tool_calls"),
+    ("google-gemini", "prompt_cache_key"),
+    ("google-gemini", "user"),
 }
 
 
@@ -70,6 +73,7 @@ def test_a_field_is_said_or_refused(wire, name):
     [
         ("openai-responses", {"top_k", "stop", "seed", "frequency_penalty", "presence_penalty"}),
         ("openai-chat-completions", {"top_k", "reasoning_summary", "thinking_budget"}),
+        ("google-gemini", {"verbosity", "reasoning_summary"}),
         (
             "anthropic-messages",
             {"seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity", "reasoning_summary"},

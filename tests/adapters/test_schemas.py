@@ -132,7 +132,7 @@ def test_the_greatest_that_fits():
     assert strict_schema(nested(MOST_LEVELS), OPENAI) is not None
 
 
-@pytest.mark.parametrize("wire", sorted(WIRES))
+@pytest.mark.parametrize("wire", sorted({*WIRES} - {"google-gemini"}))  # that one knows no strictness
 def test_one_odd_tool_does_not_cost_the_others_their_strictness(wire):
     """It is offered as it is, without."""
     odd = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -262,3 +262,23 @@ async def test_doctor_says_what_is_configured_and_what_answers(cli, tmp_path: Pa
     assert "mine\topenai-responses\tanswers" in short
     assert not any("needs OPENAI_API_KEY" in line for line in short)
     assert any(line.endswith("more are not set up: `tailrace doctor --all` says what each needs") for line in short)
+
+
+async def test_run_with_a_model_of_gemini_s(cli, tmp_path: Path, upstream: ScriptedUpstream):
+    """The built-in provider, by its name alone; the thread goes on. Its key goes to it and is not shown."""
+    environ = {"GEMINI_API_KEY": "k-not-to-be-seen", "GOOGLE_GEMINI_BASE_URL": upstream.origin}
+    async with serving(settings(tmp_path / "data", upstream), upstream, environ) as server:
+        upstream.enqueue([Reasoning("Well."), Text("Hello.")])
+        first = await cli("run", "remember Grüße", "--model", "gemini/gemini-3-flash-preview", "--url", server.url)
+        assert (first.code, first.out) == (0, "Hello.\n")
+        thread = first.err.split()[1]
+        second = await cli(
+            "run", "what did I say", "--thread", thread, "--model", "gemini/gemini-2.5-pro", "--url", server.url
+        )
+        assert "remember Grüße" in second.out
+    assert [request.path.rpartition("/")[2] for request in upstream.requests] == [
+        "gemini-3-flash-preview:streamGenerateContent",
+        "gemini-2.5-pro:streamGenerateContent",
+    ]
+    assert upstream.requests[0].headers["x-goog-api-key"] == "***"
+    assert "k-not-to-be-seen" not in f"{first} {second}"

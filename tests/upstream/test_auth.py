@@ -12,6 +12,7 @@ from tailrace.upstream.auth import SCHEMES, Unsigned
         ("openai-responses", {"authorization": "Bearer k"}),
         ("openai-chat-completions", {"authorization": "Bearer k"}),
         ("anthropic-messages", {"x-api-key": "k"}),
+        ("google-gemini", {"x-goog-api-key": "k"}),
     ],
 )
 async def test_a_wire_s_own_scheme_carries_the_key_only_where_there_is_one(wire: str, headers: dict[str, str]):

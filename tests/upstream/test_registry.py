@@ -128,6 +128,31 @@ def test_only_providers_with_a_key_are_configured():
     assert refused(names, "x", "two").field == "provider_id"
 
 
+VERTEX = {"wire": "google-gemini", "auth": "google-adc", "base_url": "https://{PLACE:world}.host/v1/{PROJECT}"}
+
+
+def test_an_address_is_filled_from_the_environment():
+    """Where a variable is missing that has no default, the provider is known, and says what it lacks."""
+    provider = provider_from_table("cloud", VERTEX, {"PROJECT": "p", "PLACE": "here"})
+    assert (provider.base_url, provider.needs) == ("https://here.host/v1/p", [])
+    lacking = provider_from_table("cloud", VERTEX, {"PROJECT": ""})
+    assert (lacking.base_url, lacking.needs) == ("https://world.host/v1/{PROJECT}", ["PROJECT"])
+    names = Registry({"cloud": lacking}, {}, None).configured({})
+    assert names.providers == {}
+    assert "PROJECT" in refused(names, "cloud/m").message
+
+
+def test_google_s_cloud_is_there_once_a_project_is_named():
+    """In all the world, or in a region with its host."""
+    environ = {"GOOGLE_CLOUD_PROJECT": "p"}
+    provider = load_builtin(environ)["google-vertex"]
+    assert provider.base_url == "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"
+    environ |= {"GOOGLE_CLOUD_LOCATION": "r", "GOOGLE_VERTEX_BASE_URL": "https://r-aiplatform.googleapis.com"}
+    provider = load_builtin(environ)["google-vertex"]
+    assert provider.base_url == "https://r-aiplatform.googleapis.com/v1/projects/p/locations/r/publishers/google"
+    assert "google-vertex" not in Registry(load_builtin(), {}, None).configured({}).providers
+
+
 def test_a_bare_model_counts_only_configured_providers():
     """The other one that has it cannot be called."""
     tables = {"one": {"models": ["m"], "api_key_env": "ONE_KEY"}, "two": {"models": ["m"], "api_key_env": "TWO_KEY"}}

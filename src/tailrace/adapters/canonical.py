@@ -7,6 +7,7 @@ and script items, which are Tailrace's own.
 import re
 from collections.abc import Sequence
 from hashlib import sha1
+from itertools import takewhile
 from typing import Any
 
 from msgspec.structs import replace
@@ -98,6 +99,13 @@ def returned(opaque: Opaque | None, kind: str, request: ModelRequest) -> str | N
 
 def _is_home(opaque: Opaque, request: ModelRequest) -> bool:
     return (opaque.provider_id, opaque.model_id) == (request.provider_id, request.model_id)
+
+
+def head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
+    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
+    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
+    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
 
 
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:

@@ -68,7 +68,7 @@ class GrowingMessage:
         place = self._place(key)
         return self.item.sent("refusal" if place in self._refusals else None, place or None)
 
-    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
+    def done(self, parts: list[Part] | None = None, phase: str | None = None, opaque: Opaque | None = None) -> None:
         """The message is whole: of these parts, or of what the deltas add up to."""
         if parts is None:
             parts = [self._part(place) for place in range(len(self._places))]
@@ -80,6 +80,7 @@ class GrowingMessage:
                 content="".join(_visible(part) for part in parts),
                 parts=None if _is_plain(parts) else parts,
                 phase=phase,
+                opaque=opaque,
                 correlation_id=self.item.correlation_id,
             )
         )

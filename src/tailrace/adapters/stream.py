@@ -26,7 +26,7 @@ class StreamDecoder(ABC):
     What these raise as a ProviderError (a breaker did: adapters/breakers.py) ends the answer badly.
     """
 
-    ANSWER = ""  # the field by which a JSON body is known to be an answer
+    ANSWER: tuple[str, ...] = ()  # the fields by any of which a JSON body is known to be an answer
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
@@ -81,7 +81,7 @@ class StreamDecoder(ABC):
             answer = codec.decode_any(body.lstrip(LEADING))
         except (InvalidJson, RecursionError):
             answer = None
-        if isinstance(answer, dict) and self.ANSWER in answer:
+        if isinstance(answer, dict) and any(name in answer for name in self.ANSWER):
             try:
                 self._answer(answer)
             except ProviderError as error:

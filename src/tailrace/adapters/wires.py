@@ -10,6 +10,9 @@ from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
 from tailrace.adapters.base import Quirks, Wire, fixed
 from tailrace.adapters.canonical import MISSING, is_text, parts_of, with_parts
+from tailrace.adapters.google_gemini import quirks as gemini_quirks
+from tailrace.adapters.google_gemini import request as gemini_request
+from tailrace.adapters.google_gemini.decode import GeminiDecoder
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
@@ -51,6 +54,14 @@ WIRES: dict[str, Wire] = {
             auth="bearer",
             own_headers=chat_request.own_headers,
         ),
+        Wire(
+            name=gemini_request.NAME,
+            decoder=GeminiDecoder,
+            build=gemini_request.build,
+            callees=gemini_request.callees,
+            path=gemini_request.path,
+            auth="x-goog-api-key",
+        ),
     )
 }
 
@@ -61,6 +72,7 @@ QUIRKS: dict[str, Quirks] = {
     "openai-responses": responses_quirks.DEFAULTS,
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
+    "google-gemini": gemini_quirks.DEFAULTS,
 }
 
 

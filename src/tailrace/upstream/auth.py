@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tailrace.upstream.google_adc import GoogleTokens
+
 
 class Unsigned(Struct, frozen=True):
     """A call as a scheme sees it: where it goes and what it says; `key` is the provider's, if it has one."""
@@ -36,10 +38,20 @@ def _with_key(header: str, form: str = "{}") -> Scheme:
     return headers
 
 
+def _google_adc() -> Scheme:
+    tokens = GoogleTokens()
+
+    async def headers(call: Unsigned) -> dict[str, str]:
+        return await tokens.headers(call.environ)
+
+    return headers
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
     "api-key": _with_key("api-key"),
     "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
+    "google-adc": _google_adc(),
 }

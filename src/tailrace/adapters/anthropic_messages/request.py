@@ -20,7 +20,7 @@ have no words here. The request's parameters: https://platform.claude.com/docs/e
 
 import re
 from base64 import b64decode
-from itertools import groupby, takewhile
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +33,7 @@ from tailrace.adapters.canonical import (
     fields,
     fit_id,
     fitted,
+    head,
     is_text,
     look_up,
     parts_of,
@@ -100,7 +101,7 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     refuse(generation, "seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     offer = narrowed(offer_of(generation, NAME, names))
-    system, items = _head(request)
+    system, items = head(request)
     messages = _messages(items, request)
     thinking = _thinking(generation, row, offer, lost=_began_without_thinking(messages))
     body: dict[str, Any] = {
@@ -252,13 +253,6 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
 
 
 # --- the conversation -------------------------------------------------------------------------------------------
-
-
-def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
-    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
-    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
-    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
-    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
 
 
 def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, Any]]:
