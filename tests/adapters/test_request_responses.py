@@ -72,6 +72,12 @@ def test_outputs_follow_their_calls_at_once_where_they_must():
     assert [each.get("call_id") for each in strict] == [None, "c1", "c1", "c2", "c2", None]
 
 
+def test_the_system_speaks_as_a_developer_where_the_host_knows_one():
+    """Copies of the API may not."""
+    plain = build(ask(system("be brief"), user()), {"developer_role": False})["input"]
+    assert [each["role"] for each in plain] == ["system", "user"]
+
+
 def test_padding_is_left_out_where_it_may_be():
     """Of streams only: `stream_options` says it."""
     asked = {"obfuscation_off": True}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.canonical import MISSING
 from tailrace.adapters.openai_chat_completions.request import build as chat
 from tailrace.adapters.openai_responses.request import build as responses
 from tailrace.runs.history import ABORTED, CUT, NO_RESULT, STALE, STALE_CHARACTERS, conversation
@@ -147,11 +148,11 @@ def test_calls_that_nobody_answered_before_their_run_was_stopped_are_aborted():
 
 def test_reasoning_of_another_model_is_marked_as_such():
     """What says nothing of its home has its run's; in a run of the same model it stays as it is."""
-    other = replace(run(user(), thought("hm"), agent()), model_id="model-2")
-    items = conversation([other, run(user(), thought("hm"), agent())], run(user()))
-    assert [item.opaque for item in items if isinstance(item, ReasoningItem)] == [
-        opaque("text", "", home=(HERE[0], "model-2")), None,
-    ]  # fmt: skip
+    others = [replace(run(user(), thought(text), agent()), model_id="model-2") for text in ("hm", "so")]
+    items = conversation([*others, run(user(), thought("hm"), agent())], run(user()))
+    theirs = opaque("text", "", home=(HERE[0], "model-2"))
+    kept = [(item.content, item.opaque) for item in items if isinstance(item, ReasoningItem)]
+    assert kept == [("hm", theirs), ("so", theirs), ("hm", None)]
 
 
 def test_outputs_of_an_earlier_runs_calls_come_with_a_later_input():
@@ -218,6 +219,17 @@ def test_a_providers_own_items_stay_with_the_same_provider():
     item = ProviderItem(id="ws_1", provider_type="web_search_call", data={"type": "web_search_call"})
     assert item in conversation([run(user(), item, agent())], run(user()))
     assert item not in conversation([run(user(), item, agent(), provider="elsewhere")], run(user()))
+
+
+def test_files_that_another_provider_keeps_are_said_to_be_missing():
+    """Their ids mean nothing elsewhere; what comes by its own address or data stays."""
+    parts = [ImagePart(file_id="file_1"), ImagePart(url="https://host/a.png")]
+    for item in (user("see", parts=parts), output(parts=parts)):
+        elsewhere = [run(call(), item, agent(), provider="elsewhere")]
+        kept = next(each for each in conversation(elsewhere, run(user())) if getattr(each, "parts", None))
+        assert kept.parts[-2:] == [MISSING, parts[1]]
+        same = next(each for each in conversation([run(call(), item)], run(user())) if getattr(each, "parts", None))
+        assert same.parts == parts
 
 
 def assert_paired(items):

@@ -100,6 +100,8 @@ def test_a_newer_payload_is_kept_whole():
         (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
         (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
         (rb'"\ud83d\n"', "\ufffd\n"),
+        (rb'"\\\ud83d\n\udc00\ud83d\ude00"', "\\\ufffd\n\ufffd\U0001f600"),
+        (rb'"\\ud83d\ude00"', "\\ud83d\ufffd"),
         ('"cut \ud83d"', "cut \ufffd"),
     ],
 )

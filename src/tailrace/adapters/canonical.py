@@ -190,9 +190,10 @@ def refuse(generation: Generation, *names: str, why: str = "the provider's proto
 
 
 def service_tier(generation: Generation) -> dict[str, str]:
-    """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`."""
+    """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`. `auto` is unsaid: not
+    every host knows the field."""
     tier = generation.service_tier
-    return {"service_tier": "default" if tier == "standard_only" else tier} if tier else {}
+    return {"service_tier": "default" if tier == "standard_only" else tier} if tier not in (None, "auto") else {}
 
 
 def cache_key(generation: Generation) -> dict[str, str]:

@@ -30,10 +30,10 @@ _NAMESPACE = b"tailrace.event/"
 
 _encode = _encoder.encode
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\."
+# An escaped surrogate, with its other half where that follows; an even number of backslashes before it is text.
+_SURROGATE = re.compile(
+    rb"(?<!\\)(?P<text>(?:\\\\)*)"
+    rb"(?:(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
@@ -87,7 +87,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | str) -> Any:
 def _mended(data: bytes | str) -> bytes:
     """The text without halves of surrogate pairs."""
     raw = _whole_text(data).encode() if isinstance(data, str) else data
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw)
+    return _SURROGATE.sub(lambda found: found["text"] + (found["pair"] or rb"\ufffd"), raw)
 
 
 def _well_formed(value: Any) -> Any:

@@ -20,7 +20,6 @@ have no words here. The request's parameters: https://platform.claude.com/docs/e
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -377,31 +376,21 @@ def _part(part: Part) -> list[Block]:
 def _limited_marks(body: dict[str, Any]) -> dict[str, Any]:
     """The body with no more cache marks than there may be: the last ones, which reach furthest, and the request's own.
 
-    The order of a prompt is tools, system, messages. Nothing given is changed.
+    The order of a prompt is tools, system, messages, and those of messages have none here. Nothing given is changed.
     """
+    prefix = {key: body[key] for key in ("tools", "system") if isinstance(body.get(key), list)}
+    marked = [
+        (key, at)
+        for key, blocks in prefix.items()
+        for at, block in enumerate(blocks)
+        if isinstance(block, dict) and "cache_control" in block
+    ]
     own = 1 if body.get("cache_control") else 0
-    surplus = sum("cache_control" in block for block in _cacheable(body)) - (MOST_MARKS - own)
-    if surplus <= 0:
-        return body
-    limited = dict(body)
-    for key in ("tools", "system"):
-        blocks = limited.get(key)
-        if not isinstance(blocks, list):
-            continue
-        kept = []
-        for block in blocks:
-            is_over = surplus > 0 and "cache_control" in block
-            surplus -= is_over
-            kept.append({name: value for name, value in block.items() if not is_over or name != "cache_control"})
-        limited[key] = kept
-    return limited
-
-
-def _cacheable(body: dict[str, Any]) -> Iterator[Block]:
-    """The tools and the system's blocks: what stands in messages has no marks of its own here."""
-    for key in ("tools", "system"):
-        blocks = body.get(key)
-        yield from (block for block in blocks if isinstance(block, dict)) if isinstance(blocks, list) else ()
+    surplus = marked[: max(len(marked) + own - MOST_MARKS, 0)]
+    for key, at in surplus:
+        blocks = prefix[key] = list(prefix[key])
+        blocks[at] = {name: value for name, value in blocks[at].items() if name != "cache_control"}
+    return {**body, **prefix}
 
 
 def _image_source(part: ImagePart) -> Block:

@@ -68,6 +68,7 @@ _DELTA_KNOWN = frozenset(
     }
 )
 _REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
+_THOUGHTS = frozenset({*_REASONING_NAMES, "reasoning_details"})
 _SILENT = frozenset({"role", "index"})  # of a delta
 _FLEETING = ("created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
 
@@ -161,15 +162,15 @@ class ChatDecoder(StreamDecoder):
             self._fail(ProviderError(_BROKEN[self._finish_reason], f"the answer broke off: {self._finish_reason}"))
 
     def _delta(self, delta: Json) -> None:
-        said = {name: value for name, value in delta.items() if value} if len(delta) > 1 else delta
+        said = {name: value for name, value in delta.items() if value and name not in _SILENT}
         if len(said) == 1:  # as nearly always
-            ((name, value),) = said.items()
-            take = _TAKES.get(name)
+            take = _TAKES.get(next(iter(said)))
             if take is not None:
-                if value:
-                    take(self, said)
+                take(self, said)
                 return
-        said = {name: value for name, value in said.items() if value and name not in _SILENT}
+        elif said.keys() <= _THOUGHTS:
+            self._think(said)
+            return
         for take in dict.fromkeys(take for name, take in _TAKES.items() if name in said):
             take(self, said)
         for name, value in unknown_news(said, _DELTA_KNOWN).items():
@@ -255,7 +256,8 @@ class ChatDecoder(StreamDecoder):
         """The text stands under one of several names, the same under each that is there; or in the details only."""
         text = ""
         for name in _REASONING_NAMES:
-            text = text or text_in(delta, name)
+            if name in delta and not text:
+                text = text_in(delta, name)
         details = dicts_in(delta, "reasoning_details") if "reasoning_details" in delta else None
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)

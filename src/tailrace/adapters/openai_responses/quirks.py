@@ -3,6 +3,7 @@
 - `reasons`: does the model reason? One that does not refuses `reasoning` and encrypted reasoning.
 - `reasoning_summary`: what to ask for beside an effort, so that there is something to read; "" asks for nothing
   (OpenAI gives summaries only to organisations it has verified).
+- `developer_role`: the system speaks as `developer` (OpenAI), not as `system` (some copies).
 - `strict_pairing`: must a call's output follow it at once? Else those of a turn may follow together.
 - `obfuscation_off`: may a stream be asked to leave out its padding? (`stream_options`, which copies do not know.)
 - `images`, `reasoning_as_text`: as on every wire (adapters/canonical.py).
@@ -15,6 +16,7 @@ DEFAULTS: Quirks = {
     **CONVERSATION,
     "reasons": True,
     "reasoning_summary": "auto",
+    "developer_role": True,
     "strict_pairing": False,
     "obfuscation_off": False,
 }

@@ -70,7 +70,7 @@ PATH = "/responses"
 names = ToolNames(limit=64, flat=False)
 callees = names.callees
 
-ROLES = {"user": "user", "agent": "assistant", "system": "developer"}
+ROLES = {"user": "user", "agent": "assistant", "system": "system"}
 REASONING_ID = re.compile(r"rs[a-zA-Z0-9_-]{0,62}")
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
@@ -230,7 +230,7 @@ def _function(tool: Tool) -> dict[str, Any]:
 def _input(request: ModelRequest, row: Quirks) -> list[dict[str, Any]]:
     calls = {item.call_id: item for item in request.items if isinstance(item, FunctionCallItem)}
     items = _adjoined(request.items) if row["strict_pairing"] else request.items
-    said = [item for each in items if (item := _item(each, request, calls)) is not None]
+    said = [item for each in items if (item := _item(each, request, row, calls)) is not None]
     return [item for item, led_on in zip(said, _led_on(said), strict=True) if led_on]
 
 
@@ -257,10 +257,12 @@ def _led_on(said: list[dict[str, Any]]) -> list[bool]:
     return led[::-1]
 
 
-def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionCallItem]) -> dict[str, Any] | None:
+def _item(
+    item: OutputItem, request: ModelRequest, row: Quirks, calls: Mapping[str, FunctionCallItem]
+) -> dict[str, Any] | None:
     match item:
         case MessageItem():
-            return _message(item)
+            return _message(item, row)
         case ReasoningItem():
             return _reasoning_item(item, request)
         case FunctionCallItem():
@@ -273,13 +275,14 @@ def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionC
             return None
 
 
-def _message(item: MessageItem) -> dict[str, Any] | None:
+def _message(item: MessageItem, row: Quirks) -> dict[str, Any] | None:
     part = _assistant_part if item.origin == "agent" else _input_part
     content = [said for said in map(part, parts_of(item)) if said is not None]
     if not content:
         return None
     phase = {"phase": item.phase} if item.phase and item.origin == "agent" else {}
-    return {"type": "message", "role": ROLES[item.origin], "content": content, **phase}
+    role = "developer" if item.origin == "system" and row["developer_role"] else ROLES[item.origin]
+    return {"type": "message", "role": role, "content": content, **phase}
 
 
 def _assistant_part(part: Part) -> dict[str, Any] | None:
