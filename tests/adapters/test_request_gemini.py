@@ -168,6 +168,23 @@ def test_a6_a_call_gets_its_signature_back():
     assert [part.get("thoughtSignature") for part in turns[1][1]] == [None, SIGNATURE, None]
 
 
+def given(*items):
+    """The signatures of the calls, in order."""
+    parts = [part for _, parts in contents(user(), *items, user()) for part in parts]
+    return [part.get("thoughtSignature") for part in parts if "functionCall" in part]
+
+
+def test_a_signature_finds_its_call_in_its_own_turn():
+    """Behind those of calls that are gone, and before those that protocols move to the front; never in another turn."""
+    first, second = signed("functionCall", "AAAA"), signed("functionCall", "AAAB")
+    one, two = (call("a"), output("a")), (call("b"), output("b"))
+    assert given(first, second, *one, *two) == ["AAAB", None]
+    assert given(first, second, call("a"), call("b"), output("a"), output("b")) == ["AAAA", "AAAB"]
+    assert given(call("a"), first, call("b"), output("a"), output("b")) == [None, "AAAA"]
+    assert given(first, agent("a"), user("and?"), *one) == [None]
+    assert given(first, *one, second, *two) == ["AAAA", "AAAB"]
+
+
 def test_a6_a_text_gets_its_signature_back():
     """On its last part."""
     message = agent("a", opaque=opaque("thoughtSignature/text", SIGNATURE, HOME))
