@@ -284,9 +284,11 @@ def test_names_begin_with_a_letter(name):
 
 
 def test_one_call_at_a_time_is_an_instruction():
-    """The wire has no word for it; to be allowed several is its habit."""
-    assert build(ask(user(), parallel_tool_calls=False), {})["systemInstruction"] == {"parts": [{"text": ONE_CALL}]}
-    assert "systemInstruction" not in build(ask(user(), parallel_tool_calls=True), {})
+    """The wire has no word for it; to be allowed several is its habit, and without tools there is nothing to say."""
+    body = build(ask(user(), instructions="Be kind.", tools=[LOOK], parallel_tool_calls=False), {})
+    assert body["systemInstruction"] == {"parts": [{"text": f"Be kind.\n\n{ONE_CALL}"}]}
+    assert "systemInstruction" not in build(ask(user(), tools=[LOOK], parallel_tool_calls=True), {})
+    assert "systemInstruction" not in build(ask(user(), parallel_tool_calls=False), {})
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------

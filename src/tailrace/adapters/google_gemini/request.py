@@ -59,11 +59,13 @@ from tailrace.schema.items import (
 from tailrace.schema.request import (
     AllowedTools,
     AnyTool,
+    CustomTool,
     Generation,
     HostedTool,
     ModelRequest,
     NamedToolChoice,
     OutputFormat,
+    Tool,
 )
 
 Json = dict[str, Any]
@@ -104,7 +106,7 @@ def build(request: ModelRequest, quirks: Quirks) -> Json:
     refuse(generation, "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     system, items = head(request)
-    if generation.parallel_tool_calls is False:
+    if generation.tools and generation.parallel_tool_calls is False:
         system = f"{system}\n\n{ONE_CALL}" if system else ONE_CALL
     config = {**_sampling(generation), **thinking_config(generation, row), **_format(generation.output_format)}
     body: Json = {
@@ -207,9 +209,7 @@ def _name(tool: AnyTool) -> str:
     return names.of_tool(tool)
 
 
-def _function(tool: AnyTool) -> Json:
-    if isinstance(tool, HostedTool):
-        return tool.data
+def _function(tool: Tool | CustomTool) -> Json:
     plain = as_function(tool)
     said: Json = {"name": names.of_tool(tool)}
     if plain.description:
