@@ -44,7 +44,7 @@ def apply_chunks(text: str, chunks: Sequence[Chunk], path: str) -> str:
     bom = _BOM if text.startswith(_BOM) else ""
     lines = _LINE.findall(text.removeprefix(bom))
     bare = [_bare(line) for line in lines]
-    end = "\r\n" if sum(line.endswith("\r\n") for line in lines) * 2 > len(lines) else "\n"
+    end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     edits, cursor = [], 0
     for chunk in chunks:
         edit = _located(chunk, bare, cursor, path)

@@ -72,8 +72,11 @@ class Sandbox:
         """Does it work here? Containers often forbid what it needs."""
         if self._program is None:
             return False
-        process = await asyncio.create_subprocess_exec(
-            *self._prefix(self._program, Path("/usr"), "/", writable=False), "--", "true",
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._prefix(self._program, Path("/usr"), "/", writable=False), "--", "true",
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError:
+            return False
         return await process.wait() == 0

@@ -46,7 +46,7 @@ def breadth_first(workspace: Workspace, path: str, depth: int) -> Iterator[tuple
     while waiting:
         level, prefix = waiting.popleft()
         try:
-            folder = workspace.open_folder(f"{path}/{prefix}")
+            folder = workspace.open_folder(f"{path}/{prefix}" if prefix else path)
         except ToolFailed:
             if not prefix:
                 raise

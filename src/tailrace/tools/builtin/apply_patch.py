@@ -40,11 +40,16 @@ def apply_patch(context: ToolContext, input: str) -> str:  # noqa: A002  # the n
     Args:
         input: The patch, from `*** Begin Patch` to `*** End Patch`.
     """
-    staged = _Staged(context.workspace)
-    for hunk in parse_patch(input):
+    return "Done:\n" + "\n".join(apply(context.workspace, input))
+
+
+def apply(workspace: Workspace, patch: str) -> list[str]:
+    """Apply a patch. What was done, a line for each file. Raises ToolFailed: it does not fit, and nothing was done."""
+    staged = _Staged(workspace)
+    for hunk in parse_patch(patch):
         staged.take(hunk)
-    commit(context.workspace, staged.changes())
-    return "Done:\n" + "\n".join(staged.told)
+    commit(workspace, staged.changes())
+    return staged.told
 
 
 class _File(NamedTuple):

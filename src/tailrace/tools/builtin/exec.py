@@ -58,12 +58,13 @@ def exec_with(sandbox: Sandbox) -> ToolDefinition:
                 await _command(sandbox, context, command, workdir, folder), output.take, timeout_s
             )
         except OSError as error:
-            return _result(Ended(_NOT_FOUND, timed_out=False, left=0), f"{command[0]}: {error.strerror}", 0.0)
+            missing = Ended(_NOT_FOUND, timed_out=False, left=0)
+            return _result(missing, f"{command[0]}: {error.strerror}", 0.0, timeout_s)
         except ValueError as error:  # a zero byte
             raise ToolFailed(f"command: {error}") from error
         finally:
             os.close(folder)
-        return _result(ended, output.text(), time.monotonic() - began)
+        return _result(ended, output.text(), time.monotonic() - began, timeout_s)
 
     return run
 
@@ -78,10 +79,10 @@ async def _command(sandbox: Sandbox, context: ToolContext, command: list[str], w
     return Command(command, f"/proc/self/fd/{folder}", {**context.environment, "PWD": inside})
 
 
-def _result(ended: Ended, output: str, seconds: float) -> ToolResult:
+def _result(ended: Ended, output: str, seconds: float, timeout_s: float) -> ToolResult:
     how = f"exit code: {_TIMED_OUT if ended.timed_out else ended.code}"
     if ended.timed_out:
-        how += f" (ended: it took longer than {seconds:.1f} s)"
+        how += f" (ended: it took longer than {timeout_s:g} s)"
     lines = [how, f"time: {seconds:.1f} s"]
     if ended.left:
         lines.append(f"processes left behind, and ended: {ended.left}")

@@ -58,7 +58,8 @@ def str_replace_editor(
         case "insert":
             if insert_line is None:
                 raise ToolFailed("insert_line: is missing")
-            return _insert(context, path, insert_line, _given("insert_text", insert_text or new_str))
+            text = new_str if insert_text is None else insert_text
+            return _insert(context, path, insert_line, _given("insert_text", text))
 
 
 def _given(name: str, text: str | None) -> str:
