@@ -55,6 +55,12 @@ class Sandbox:
             )
         return None
 
+    def hides(self, path: str) -> bool:
+        """Is a program of the system not to be seen from inside?"""
+        place = Path(path).resolve()
+        hidden = any(place.is_relative_to(folder) for folder in (*HIDDEN, *self._policy.hidden))
+        return hidden and not any(place.is_relative_to(folder) for folder in self._policy.readable)
+
     def _prefix(self, program: str, root: Path, cwd: str, *, writable: bool) -> list[str]:
         prefix = [program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         if not self._policy.network:

@@ -20,9 +20,9 @@ from tailrace.tools.errors import SandboxUnavailable, ToolFailed
 from tailrace.tools.glob import choices, last_name, matches
 from tailrace.tools.processes import Command, run_command
 from tailrace.tools.sandbox import Sandbox
+from tailrace.tools.search_worker import LARGEST_FILE, Wanted
 
 MOST_BYTES = 16 * 1024 * 1024  # of what a search says; more is not waited for
-_LARGEST_FILE = "16M"
 _COMMON = (
     "--no-config", "--no-messages", "--hidden", "--no-require-git", "--no-ignore-parent", "--no-ignore-global",
     "--no-ignore-dot", "--no-ignore-exclude", "--glob=!.git",
@@ -46,26 +46,16 @@ class Searcher:
 
     async def files(self, context: ToolContext, folder: str) -> list[str]:
         """The paths of files below a folder, relative to it, without those that .gitignore files exclude."""
-        arguments = [self._ripgrep, "--files", "--null", *_COMMON] if self._ripgrep else _worker("files")
+        rg = self._ripgrep
+        arguments = [rg, "--files", "--null", *_COMMON] if rg else _worker(Wanted(task="files"))
         said, _ = await self._run(context, folder, arguments)
         return [os.fsdecode(name) for name in said.split(b"\0")[:-1]]
 
-    async def lines(
-        self, context: ToolContext, folder: str, pattern: str, *, include: str | None, ignore_case: bool, per_file: int
-    ) -> tuple[list[Hit], bool]:
-        """The lines that match, at most `per_file` of a file, in the order of paths; and whether these are all.
-
-        `include`: which files to search (tools/glob.py). Raises ToolFailed: the pattern is none.
-        """
-        arguments = [
-            self._ripgrep, "--json", "--sort=path", f"--max-filesize={_LARGEST_FILE}", *_COMMON,
-        ] if self._ripgrep else _worker("lines")  # fmt: skip
-        arguments += [f"--max-count={per_file}", f"--regexp={pattern}"]
-        if include:
-            arguments += _narrowed(include) if self._ripgrep else [f"--include={include}"]
-        if ignore_case:
-            arguments.append("--ignore-case")
-        said, whole = await self._run(context, folder, [*arguments, "./"] if self._ripgrep else arguments)
+    async def lines(self, context: ToolContext, folder: str, wanted: Wanted) -> tuple[list[Hit], bool]:
+        """The lines that match, in the order of paths; and whether these are all. Raises ToolFailed: the pattern is
+        none."""
+        rg, include = self._ripgrep, wanted.include
+        said, whole = await self._run(context, folder, _ripgrep(rg, wanted) if rg else _worker(wanted))
         return [hit for hit in _hits(said) if not include or matches(include, hit.path)], whole
 
     async def _run(self, context: ToolContext, folder: str, arguments: Sequence[str]) -> tuple[bytes, bool]:
@@ -80,7 +70,7 @@ class Searcher:
         with context.workspace.place(folder) as place:
             inside = os.path.join(context.workspace.root, place.path)  # noqa: PTH118  # as text
         wrapped = None
-        if self._ripgrep:  # Python may stand where the sandbox hides it
+        if not self._sandbox.hides(arguments[0]):
             with suppress(SandboxUnavailable):  # reading is confined without it, too
                 wrapped = await self._sandbox.wrap(arguments, context.workspace.root, inside, writable=False)
         if wrapped is not None:
@@ -93,14 +83,19 @@ def find_ripgrep() -> str | None:
     return shutil.which("rg")
 
 
-def _narrowed(include: str) -> list[str]:
-    """Only files whose names may be meant. Its `--glob` would also find what .gitignore files exclude."""
-    globs = [last_name(each).replace("[", "\\[") for each in choices(include)]
-    return [*(f"--type-add=wanted:{glob}" for glob in globs), "--type=wanted"]
+def _ripgrep(program: str, wanted: Wanted) -> list[str]:
+    arguments = [program, "--json", "--sort=path", f"--max-filesize={LARGEST_FILE}", *_COMMON]
+    arguments += [f"--max-count={wanted.per_file}", f"--regexp={wanted.pattern}"]
+    if wanted.ignore_case:
+        arguments.append("--ignore-case")
+    if wanted.include:  # by names first: its `--glob` would also find what .gitignore files exclude
+        globs = [last_name(each).replace("[", "\\[") for each in choices(wanted.include)]
+        arguments += [*(f"--type-add=wanted:{glob}" for glob in globs), "--type=wanted"]
+    return [*arguments, "./"]
 
 
-def _worker(task: str) -> list[str]:
-    return [sys.executable, "-I", "-m", "tailrace.tools.search_worker", task]
+def _worker(wanted: Wanted) -> list[str]:
+    return [sys.executable, "-I", "-m", "tailrace.tools.search_worker", codec.encode(wanted).decode()]
 
 
 async def _said(command: Command, timeout_s: float) -> tuple[bytes, bool]:
@@ -127,8 +122,8 @@ async def _said(command: Command, timeout_s: float) -> tuple[bytes, bool]:
     ended = running.result()
     if ended.timed_out:
         raise ToolFailed(f"The search took longer than {timeout_s:.0f} s; search a smaller folder.")
-    if ended.code > 1:
-        raise ToolFailed(bytes(said[-2000:]).decode(errors="replace").strip() or f"The search failed ({ended.code}).")
+    if ended.code and said and not said.startswith(b"{") and b"\0" not in said:  # not of one file, but of the search
+        raise ToolFailed(bytes(said[-2000:]).decode(errors="replace").strip())
     return bytes(said), True
 
 

@@ -11,6 +11,7 @@ from tailrace.tools.definition import Limits, ToolDefinition, tool
 from tailrace.tools.errors import ToolFailed
 from tailrace.tools.fuzzy import score
 from tailrace.tools.glob import matches
+from tailrace.tools.search_worker import Wanted
 from tailrace.tools.searching import Hit, Searcher
 from tailrace.tools.workspace import Workspace
 
@@ -46,9 +47,8 @@ def grep_files_with(searcher: Searcher) -> ToolDefinition:
             {"pattern": "def \\\\w+_total", "include": "*.py", "mode": "lines"}
         """
         per_file = 1 if mode == "files" else min(limit + 1, _PER_FILE)
-        hits, whole = await searcher.lines(
-            context, path, pattern, include=include, ignore_case=ignore_case, per_file=per_file
-        )  # fmt: skip
+        wanted = Wanted(task="lines", pattern=pattern, include=include, ignore_case=ignore_case, per_file=per_file)
+        hits, whole = await searcher.lines(context, path, wanted)
         if not hits:
             return "Nothing matches." if whole else "Nothing matches in what was searched; it is too much. Narrow it."
         if mode == "files":
