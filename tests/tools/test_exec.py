@@ -324,11 +324,13 @@ async def test_the_policy_says_what_more_and_what_less_can_be_read(tmp_path):
     (tools / "a").touch()
     (tmp_path / "root" / "data").mkdir()
     (tmp_path / "root" / "data" / "keys").touch()
-    hidden = ("/usr/share", str(tmp_path / "root" / "data"))
+    (tmp_path / "root" / "keys.toml").write_text("the key")
+    hidden = ("/usr/share", str(tmp_path / "root" / "data"), str(tmp_path / "root" / "keys.toml"))
     running = bench(tmp_path / "root", "required", readable=(str(tools),), hidden=hidden)
-    answer = await running.call("exec", sh(f"ls {tools}; touch {tools}/b; ls /usr/share data"))
+    answer = await running.call("exec", sh(f"ls {tools}; touch {tools}/b; ls /usr/share data; cat keys.toml"))
     assert answer.text.split("output:\n")[1].splitlines() == [
         "a", f"touch: cannot touch '{tools}/b': Read-only file system", "/usr/share:", "", "data:",
+        "cat: keys.toml: Permission denied",
     ]  # fmt: skip
 
 

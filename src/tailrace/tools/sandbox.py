@@ -5,7 +5,6 @@ sockets are not there at all; no network, no other process is seen; when the ser
 """
 
 import asyncio
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +43,13 @@ class Sandbox:
 
     def hides(self, path: str) -> bool:
         """Is a program of the system not to be seen from inside?"""
-        place = Path(path).resolve()
-        hidden = any(place.is_relative_to(folder) for folder in (*HIDDEN, *self._policy.hidden))
-        return hidden and not any(place.is_relative_to(folder) for folder in self._policy.readable)
+        places = (Path(path), Path(path).resolve())
+        return any(
+            place.is_relative_to(folder)
+            and not any(place.is_relative_to(readable) for readable in self._policy.readable)
+            for folder in (*HIDDEN, *self._policy.hidden)
+            for place in places
+        )
 
     def _prefix(self, program: str, root: Path, cwd: str, *, writable: bool) -> list[str]:
         prefix = [program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -73,6 +76,14 @@ class Sandbox:
         return await process.wait() == 0
 
 
-def _emptied(folders: Sequence[str]) -> list[str]:
-    there = [path for path in folders if os.path.isdir(path) and not os.path.islink(path)]  # noqa: PTH112, PTH114  # text
-    return [option for path in there for option in ("--tmpfs", path)]
+def _emptied(paths: Sequence[str]) -> list[str]:
+    """Empty folders and files in the place of these."""
+    options: list[str] = []
+    for path in map(Path, paths):
+        if path.is_symlink():
+            continue  # where it leads is another path
+        if path.is_dir():
+            options += ["--tmpfs", str(path)]
+        elif path.is_file():
+            options += ["--ro-bind", "/dev/null", str(path)]
+    return options
