@@ -63,7 +63,8 @@ function Clock({ since }) {
     const timer = setInterval(() => tick(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  return html`<span class="time" aria-hidden="true">${length(Math.max(0, Math.floor((now - since) / 1000) * 1000))}</span>`;
+  const seconds = Math.floor((now - since) / 1000);
+  return seconds > 0 && html`<span class="time" aria-hidden="true">${length(seconds * 1000).replace(".0", "")}</span>`;
 }
 
 function Numbers({ run }) {

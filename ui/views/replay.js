@@ -67,7 +67,7 @@ export function Replay({ run }) {
     <div class="row filters">
       <button type="button" class="round primary" onClick=${toggle} disabled=${!run.events.length} aria-label=${isPlaying ? "Pause" : "Play"}><${Icon} name=${isPlaying ? "pause" : "play"} /></button>
       <input type="range" min="0" max=${run.events.length} value=${player.position} aria-label="Event" aria-valuetext=${`event ${player.position}`} onInput=${(event) => seek(Number(event.target.value))} />
-      <label class="inline">Speed<select value=${speed} onChange=${(event) => setSpeed(Number(event.target.value))}>${SPEEDS.map((one) => html`<option key=${one} value=${one}>${one}×</option>`)}</select></label>
+      <label class="inline">Speed<select aria-label="Speed" value=${speed} onChange=${(event) => setSpeed(Number(event.target.value))}>${SPEEDS.map((one) => html`<option key=${one} value=${one}>${one}×</option>`)}</select></label>
     </div>
     <p class="hint">event ${count(player.position)} of ${count(run.events.length)} · ${length(player.time)} of ${length(whole)}</p>
     <${Stage} run=${player.run} />

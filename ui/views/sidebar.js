@@ -1,6 +1,7 @@
 // The list of threads.
 
 import { SESSION } from "../state/session.js";
+import { THREAD } from "../state/thread.js";
 import { LIST } from "../state/threads.js";
 import { ago, clock } from "./format.js";
 import { classes, html, memo, useEffect, useRef, useState, useTopic } from "./html.js";
@@ -11,6 +12,7 @@ const FIRST = 60; // rows drawn at once; more as one scrolls
 export function Sidebar({ session, act }) {
   useTopic(session, SESSION);
   useTopic(session.threads, LIST);
+  useTopic(session.thread, THREAD);
   const [drawn, draw] = useState(FIRST);
   const { threads } = session;
   const shown = threads.shown();
@@ -30,7 +32,7 @@ export function Sidebar({ session, act }) {
     <ul class="threads" onScroll=${onScroll} tabindex="-1">
       ${shown.slice(0, drawn).map(
         (thread) => html`<${Entry} key=${thread.thread_id} thread=${thread} title=${threads.title(thread)}
-        status=${threads.live.get(thread.thread_id)?.status} isOpen=${thread.thread_id === session.thread.id} act=${act} minute=${Math.floor(Date.now() / 60_000)} />`,
+        status=${statusOf(session, thread.thread_id)} isOpen=${thread.thread_id === session.thread.id} act=${act} minute=${Math.floor(Date.now() / 60_000)} />`,
       )}
       ${threads.isLoaded && shown.length === 0 && html`<li class="hint none">${threads.search || threads.tag ? "No thread matches." : "No threads yet."}</li>`}
     </ul>
@@ -40,6 +42,13 @@ export function Sidebar({ session, act }) {
       <button type="button" class="quiet" onClick=${act.help} aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)"><${Icon} name="keyboard" /></button>
     </div>
   </nav>`;
+}
+
+/** The status of the thread's live run: of the open one it is known at once, of others since the last look. */
+function statusOf({ thread, threads }, threadId) {
+  const seen = threads.live.get(threadId)?.status;
+  if (threadId !== thread.id || thread.state !== "ready") return seen;
+  return thread.live && (seen ?? "in_progress");
 }
 
 function Tags({ session }) {

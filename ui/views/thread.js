@@ -42,7 +42,7 @@ function useWindow(rows, target) {
     before.current = null;
   }, [from]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const follow = () => {
       if (isFollowing.current) scroller.current.scrollTop = scroller.current.scrollHeight;
     };

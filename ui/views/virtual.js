@@ -1,6 +1,6 @@
 // A list of rows of one height, of which only those are drawn that are to be seen.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { html, useLayoutEffect, useRef, useState } from "./html.js";
 
 const BEYOND = 10; // rows drawn above and below
 
@@ -15,7 +15,7 @@ export function Virtual({ length, height, draw, label, follow = false }) {
     const next = { top: Math.floor(scrollTop / height), rows: Math.ceil(clientHeight / height) };
     see((now) => (now.top === next.top && now.rows === next.rows ? now : next));
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     const observer = new ResizeObserver(look);
     observer.observe(place.current);
     return () => observer.disconnect();
