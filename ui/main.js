@@ -9,5 +9,5 @@ import { html, render } from "./views/html.js";
 const home = new URL(import.meta.url.replace(/\/ui\/(~[^/]*\/)?main\.js.*$/, "/"));
 
 const session = new Session(home.href, new Settings());
+session.start(); // what it asks of the server is under way while the page is drawn
 render(html`<${App} session=${session} />`, document.getElementById("app"));
-session.start();

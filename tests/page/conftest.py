@@ -15,8 +15,8 @@ from tests.support.process import ServerProcess
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SETTINGS = """
 [agents.planner]
@@ -66,7 +66,7 @@ async def tailrace(
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def opened(browser: Browser) -> AsyncIterator[Open]:
-    """`await opened(url, **context)`: the page in a browser of its own. In the end nothing may have gone wrong in it."""
+    """`await opened(url, **context)`: the page in a browser of its own, in which nothing may go wrong."""
     pages: list[Watched] = []
 
     async def open_page(url: str, **options: Any) -> Watched:

@@ -1,7 +1,6 @@
 """Through the page as its readers go: every feature, before `tailrace serve`."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,31 @@ from tests.page.conftest import Open
 from tests.page.watched import Watched
 from tests.support.process import ServerProcess
 
+GIVE = """(kind) => {
+    const png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+    const bytes = Uint8Array.from(atob(png), (c) => c.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], kind + ".png", { type: "image/png" }));
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
+        : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    document.getElementById("say").dispatchEvent(event);
+}"""
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(tailrace: ServerProcess, opened: Open) -> AsyncIterator[Watched]:
+async def page(tailrace: ServerProcess, opened: Open) -> Watched:
     """The page as it first opens."""
-    yield await opened(tailrace.url)
+    return await opened(tailrace.url)
 
 
 async def test_an_answer_grows_before_ones_eyes(page: Watched, provider: ScriptedUpstream, shots: Path):
     """Reasoning shimmers and folds when it is over; Markdown, colours, copy; usage at the foot."""
     code = "```python\nfor river in rivers:\n    print(river)\n```\n"
-    provider.enqueue([
-        Paced(0.15, (Reasoning("Rivers run downhill. They always did.", chunk=4),)), Text("# Rivers\n\nThey **flow**.\n\n" + code), Gate("half"),
-        Text("| river | km |\n|---|---|\n| Elbe | 1094 |\n"),
-    ])  # fmt: skip
+    thoughts = Paced(0.15, (Reasoning("Rivers run downhill. They always did.", chunk=4),))
+    table = "| river | km |\n|---|---|\n| Elbe | 1094 |\n"
+    provider.enqueue([thoughts, Text(f"# Rivers\n\nThey **flow**.\n\n{code}"), Gate("half"), Text(table)])
     await page.say("tell me of rivers")
     thinking = page.page.get_by_role("region", name="Thinking")
     await expect(thinking).to_contain_text("Rivers run")
@@ -124,17 +132,9 @@ async def test_an_error_is_told_where_it_happened(page: Watched):
 
 async def test_images_by_paste_and_drop(page: Watched, provider: ScriptedUpstream):
     """They are shown, can be taken back, and go along with the message."""
-    give = """(kind) => {
-        const bytes = Uint8Array.from(atob("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="), (c) => c.charCodeAt(0));
-        const data = new DataTransfer();
-        data.items.add(new File([bytes], kind + ".png", { type: "image/png" }));
-        const event = kind === "paste" ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
-            : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
-        document.getElementById("say").dispatchEvent(event);
-    }"""
-    await page.page.evaluate(give, "paste")
+    await page.page.evaluate(GIVE, "paste")
     await expect(page.label("Images to be sent").locator("img")).to_have_count(1)
-    await page.page.evaluate(give, "drop")
+    await page.page.evaluate(GIVE, "drop")
     await expect(page.label("Images to be sent").locator("img")).to_have_count(2)
     await page.label("Remove paste.png").click()
     await page.say("what is this?")
@@ -201,7 +201,7 @@ async def test_addresses_lead_to_a_thread_a_run_and_an_item(page: Watched, tailr
 async def test_models_agents_and_settings_are_chosen_and_kept(
     page: Watched, provider: ScriptedUpstream, tailrace: ServerProcess
 ):
-    """The picker finds and takes free names; agent and options go along; the browser remembers; an unknown one is told."""
+    """The picker finds, and takes free names; agent and options go along; the browser remembers them."""
     await page.page.get_by_role("button", name="Model: Default model").click()
     await page.label("Find: Model").fill("fast")
     await page.page.keyboard.press("ArrowDown")
@@ -226,7 +226,7 @@ async def test_models_agents_and_settings_are_chosen_and_kept(
 
 
 async def test_light_dark_keyboard_and_phone(page: Watched, opened: Open, tailrace: ServerProcess, shots: Path):
-    """Colours are the system's until they are chosen; keys are listed; on a phone the list slides in. axe is content."""
+    """Colours are the system's until chosen; keys are listed; on a phone the list slides in. axe is content."""
     await page.say("a welcome, please")
     await page.ended()
     await page.page.screenshot(path=shots / "light.png")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,11 @@ NETWORK = re.compile(r"Failed to load resource|net::ERR_")
 POLICY = (
     "window.violations = []; addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective))"
 )
+
+
+def say(words: str) -> None:
+    """A measurement; `pytest -s` shows it, and so does the list of what passed (`-rP`)."""
+    sys.stdout.write(f"{words}\n")
 
 
 @dataclass
@@ -114,4 +120,4 @@ class Watched:
             for one in found
             if one["impact"] in {"serious", "critical"}
         ]
-        assert serious == []
+        assert serious == [], "\n".join(serious)

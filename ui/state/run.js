@@ -7,6 +7,8 @@ import { Channel } from "./frame.js";
 
 /** The topic of everything about a run but the inside of its items: status, list of items, connection, usage. */
 export const WHOLE = "run";
+/** The topic of the run's status alone. */
+export const STATUS = "status";
 /** The topic of the run's events, for who shows them all. */
 export const EVENTS = "events";
 

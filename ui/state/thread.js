@@ -2,7 +2,7 @@
 
 import { hasEnded } from "./fold.js";
 import { Channel } from "./frame.js";
-import { Run } from "./run.js";
+import { Run, STATUS } from "./run.js";
 
 export const THREAD = "thread";
 
@@ -51,6 +51,7 @@ export class Thread extends Channel {
 
   #add(run, snapshot = null) {
     this.runs.push(run);
+    run.on(STATUS, () => this.changed(THREAD));
     if (!snapshot || !hasEnded(snapshot.status)) run.read().then(() => this.changed(THREAD));
   }
 

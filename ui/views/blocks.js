@@ -1,6 +1,6 @@
 // Markdown that grows, as blocks: what is finished stays as it is, only the end is read anew.
 
-import { Lexer, Parser } from "../vendor/marked.js";
+import { Lexer, Parser, Renderer } from "../vendor/marked.js";
 
 const UNSETTLED = 2; // tokens at the end that what comes next may still change
 const MOST_INLINE = 100_000; // characters of one block that are still looked through for Markdown
@@ -67,7 +67,19 @@ function block(token, key) {
   return [{ key, kind: "html", raw: token.raw, token }];
 }
 
+/** Tags that may stand in Markdown, without any attribute; all others are shown as they were written. */
+const TAG =
+  /<(?!\/?(?:b|br|code|dd|del|details|div|dl|dt|em|i|ins|kbd|li|mark|ol|p|s|small|strong|sub|summary|sup|u|ul)\s*\/?>)/gi;
+
+class Plain extends Renderer {
+  html({ text }) {
+    return text.replace(TAG, "&lt;");
+  }
+}
+
+const renderer = new Plain();
+
 /** The HTML of a block; not yet fit to be shown (safe.js). */
 export function htmlOf({ token }) {
-  return new Parser().parse(token.type === "whole" ? token.tokens : [token]);
+  return new Parser({ renderer }).parse(token.type === "whole" ? token.tokens : [token]);
 }

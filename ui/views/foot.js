@@ -35,9 +35,10 @@ export const RunFoot = memo(({ run, act }) => {
       ${!run.ended && html`<${Live} run=${run} />`}
       ${(reason || (run.ended && STATUS[reducer.status])) && html`<span class=${`outcome ${reducer.status}`}>${reason || STATUS[reducer.status]}</span>`}
       <${Numbers} run=${run} />
-      <span class="space" />
-      ${run.ended && act.retry && html`<button type="button" class="quiet small" data-retry onClick=${() => act.retry(run)} title="Ask again"><${Icon} name="retry" size="15" />Retry</button>`}
-      <button type="button" class="quiet small" onClick=${() => act.inspect(run)} title="The run's event log"><${Icon} name="log" size="15" />Log</button>
+      <span class="ends">
+        ${run.ended && act.retry && html`<button type="button" class="quiet small" data-retry onClick=${() => act.retry(run)} title="Ask again"><${Icon} name="retry" size="15" />Retry</button>`}
+        <button type="button" class="quiet small" onClick=${() => act.inspect(run)} title="The run's event log"><${Icon} name="log" size="15" />Log</button>
+      </span>
     </div>
   </footer>`;
 });
@@ -54,7 +55,7 @@ function Failure({ error }) {
 /** What a live run does now, in one word; and quietly, where it is cut off from here. */
 function Live({ run }) {
   const words = run.connection === "waiting" ? "Reconnecting" : STATUS[run.reducer.status];
-  return html`<span class=${`pulse ${run.connection}`} role="status">${words}<${Clock} since=${run.reducer.start.created_at} /></span>`;
+  return html`<span class=${`pulse ${run.connection} ${run.reducer.status}`} role="status">${words}<${Clock} since=${run.reducer.start.created_at} /></span>`;
 }
 
 function Clock({ since }) {

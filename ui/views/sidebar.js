@@ -46,9 +46,8 @@ export function Sidebar({ session, act }) {
 
 /** The status of the thread's live run: of the open one it is known at once, of others since the last look. */
 function statusOf({ thread, threads }, threadId) {
-  const seen = threads.live.get(threadId)?.status;
-  if (threadId !== thread.id || thread.state !== "ready") return seen;
-  return thread.live && (seen ?? "in_progress");
+  if (threadId === thread.id && thread.state === "ready") return thread.live?.reducer.status;
+  return threads.live.get(threadId)?.status;
 }
 
 function Tags({ session }) {

@@ -10,6 +10,7 @@ import { rowsOf } from "./rows.js";
 const FIRST = 40; // rows drawn of a long thread
 const MORE = 40; // rows drawn in addition, as one scrolls up
 const MOST = 160; // rows drawn while the end is followed
+const SOON_MS = 600; // after the thread is drawn: what can wait
 const AT_END = 60; // pixels from the end that count as being there
 
 /** Draw again when a run of the thread gets an item, or ends. */
@@ -81,7 +82,10 @@ export function ThreadView({ thread, target, act }) {
     row.scrollIntoView({ block: "start" });
     row.classList.add("found");
   }, [target, found]);
-  useEffect(() => loadFacts(shown), [shown.length, thread]);
+  useEffect(() => {
+    const timer = setTimeout(() => loadFacts(shown), SOON_MS);
+    return () => clearTimeout(timer);
+  }, [shown.length, thread]);
   return html`<div class="scroller" ref=${view.scroller} onScroll=${view.onScroll} tabindex="-1" data-hidden=${view.from}>
     <div class="column" ref=${view.content}>
       ${view.from > 0 && html`<p class="hint earlier">${view.from} earlier items: scroll up</p>`}
