@@ -139,3 +139,23 @@ async def test_a_connection_that_died_without_a_word(provider: ScriptedUpstream,
     provider.gate("stopped").open()
     await whole(page)
     await server.stop()
+
+
+async def test_a_tab_that_nobody_looks_at_lets_go(tailrace: ServerProcess, provider: ScriptedUpstream, opened: Open):
+    """Browsers have six connections for a server; seen again, it goes on where it was."""
+    look = """(state) => {
+        Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page = await opened(tailrace.url)
+    await page.page.clock.install()
+    await page.page.reload()
+    provider.enqueue([numbers(1, 50), Gate("unseen"), numbers(51, 300)])
+    await page.say("count")
+    await expect(page.answer).to_contain_text("50")
+    async with page.page.expect_event("requestfailed", lambda request: "/stream/" in request.url):
+        await page.page.evaluate(look, "hidden")
+        await page.page.clock.fast_forward(61_000)
+    provider.gate("unseen").open()
+    await page.page.evaluate(look, "visible")
+    await whole(page)

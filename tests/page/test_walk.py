@@ -164,7 +164,7 @@ async def test_threads_are_found_renamed_tagged_and_deleted_with_undo(page: Watc
     await expect(page.page.locator(".entry")).to_have_count(1)
     await page.page.get_by_role("group", name="Only with this tag").get_by_text("water").click()
     await page.press("/")
-    await page.page.keyboard.type("river")
+    await page.page.keyboard.type("alpha north")
     await expect(page.page.locator(".entry")).to_have_count(1)
     await page.label("Search threads").fill("")
     await page.page.locator(".entry", has_text="Alpha river").hover()

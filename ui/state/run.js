@@ -46,6 +46,7 @@ export class Run extends Channel {
     const topics = new Set([EVENTS]);
     const { status } = this.reducer;
     for (const event of events) {
+      if (event.seq <= this.facts.lastSeq) continue; // told again
       this.events.push(event);
       this.facts.apply(event);
       this.building.apply(event);
@@ -71,8 +72,9 @@ export class Run extends Channel {
   }
 
   async #read() {
-    this.#aborter = new AbortController();
-    const { signal } = this.#aborter;
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    this.#aborter = aborter;
     try {
       const options = { after: this.facts.lastSeq, signal, onStatus: (status, error) => this.#status(status, error) };
       for await (const events of this.client.follow(this.id, options)) this.take(events);
@@ -81,8 +83,10 @@ export class Run extends Channel {
       if (!(error instanceof ApiError)) throw error;
       this.#status("failed", error);
     } finally {
-      this.#aborter = null;
-      if (this.connection !== "ended") this.#whole = null; // it may be asked for again
+      if (this.#aborter === aborter) {
+        this.#aborter = null;
+        if (this.connection !== "ended") this.#whole = null; // it may be asked for again
+      }
     }
   }
 
@@ -96,6 +100,7 @@ export class Run extends Channel {
   /** Stop reading; `read` goes on at the next event. */
   leave() {
     this.#aborter?.abort();
+    this.#aborter = null;
     this.#whole = null;
     this.connection = this.ended ? "ended" : "idle";
   }

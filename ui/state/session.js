@@ -12,6 +12,7 @@ import { Threads, titleOf } from "./threads.js";
 export const SESSION = "session";
 export const TOASTS = "toasts";
 const LOOK_MS = 4000; // between looks at the list, while somebody looks at the page
+const UNSEEN_MS = 60_000;
 const SUBMIT_TRIES = 4;
 const TOAST_MS = 6000;
 
@@ -23,6 +24,7 @@ export class Session extends Channel {
   agents = [];
   toasts = [];
   route = parse("");
+  #unseen = 0; // the timer of letting go
 
   constructor(home, settings) {
     super();
@@ -37,7 +39,7 @@ export class Session extends Channel {
   /** Talk to the server that the settings name, with the key that they hold. */
   connect() {
     this.client = new Client(this.settings.get("url") || this.home, { key: this.settings.get("key") });
-    this.thread?.close();
+    this.thread?.leave();
     this.thread = new Thread(this.client, null);
     this.threads.known.clear();
     this.threads.isLoaded = false;
@@ -46,13 +48,24 @@ export class Session extends Channel {
   async start() {
     addEventListener("hashchange", () => this.go(location.hash));
     addEventListener("pagehide", () => this.threads.removeNow());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.look());
+    document.addEventListener("visibilitychange", () => this.#seen(document.visibilityState === "visible"));
     await this.go(location.hash);
     this.#choices();
     for (;;) {
       if (document.visibilityState === "visible") await this.look();
       await pause(LOOK_MS);
     }
+  }
+
+  /** A page that nobody looks at lets go of its stream after a while: browsers have few connections for a server. */
+  #seen(isVisible) {
+    clearTimeout(this.#unseen);
+    if (!isVisible) {
+      this.#unseen = setTimeout(() => this.thread.leave(), UNSEEN_MS);
+      return;
+    }
+    this.thread.resume();
+    this.look();
   }
 
   /** See what is new. Nothing is asked while a key is wanted. */
@@ -113,7 +126,7 @@ export class Session extends Channel {
   }
 
   #open(thread) {
-    this.thread.close();
+    this.thread.leave();
     this.thread = thread;
     this.changed(SESSION);
   }

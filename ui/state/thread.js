@@ -64,12 +64,13 @@ export class Thread extends Channel {
     return this.runs.at(-1);
   }
 
-  /** Go on reading what was given up for want of a key. */
+  /** Go on reading what was given up: for want of a key, or while nobody looked. */
   resume() {
     for (const run of this.runs) if (!run.ended && !run.isReading) run.read().then(() => this.changed(THREAD));
   }
 
-  close() {
+  /** Read no more for now. */
+  leave() {
     for (const run of this.runs) run.leave();
   }
 }

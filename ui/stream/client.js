@@ -1,5 +1,6 @@
 // Tailrace's HTTP API (contract §4), as far as a reader of runs needs it. Knows nothing of the page.
 
+import { chunks } from "./chunks.js";
 import { ApiError, Unreachable } from "./errors.js";
 import { follow } from "./follow.js";
 
@@ -102,10 +103,10 @@ export class Client {
     return follow(this, runId, options);
   }
 
-  /** The run's frames in a dialect, from its first event to what there is, as text. */
-  async frames(runId, dialect, { signal } = {}) {
+  /** The run's frames in a dialect, from its first event on, as pieces of text. */
+  async *frames(runId, dialect, { signal } = {}) {
     const response = await this.open(`api/v2/stream/${id(runId)}${query({ dialect })}`, { signal });
-    return response.body.pipeThrough(new TextDecoderStream());
+    yield* chunks(response, Number.POSITIVE_INFINITY);
   }
 
   // --- what there is -------------------------------------------------------------------------------------------

@@ -30,8 +30,7 @@ function Question({ approval, decide }) {
   };
   const call = readCall(approval);
   return html`<div class="ask approval" role="group" aria-label="Approval">
-    <p><${Icon} name="shield" size="16" /><strong>May it run <code>${approval.tool}</code>?</strong>
-      <span class="hint">the question lapses ${ago(approval.expires_at)}</span></p>
+    <p><${Icon} name="shield" size="16" /><strong>May it run <code>${approval.tool}</code>?</strong>${" "}<span class="hint">the question lapses ${ago(approval.expires_at)}</span></p>
     ${approval.reason && html`<p>${approval.reason}</p>`}
     <pre tabindex="0" aria-label="exactly this">${call.text}</pre>
     <input type="text" aria-label="Reason for a denial" placeholder="Why not? (told to the model with a denial)" value=${reason} onInput=${(event) => write(event.target.value)} />

@@ -23,9 +23,8 @@ function useFrames(session, run, dialect) {
 }
 
 async function readFrames(client, runId, dialect, signal, show) {
-  const frames = await client.frames(runId, dialect, { signal });
   let text = "";
-  for await (const piece of frames) {
+  for await (const piece of client.frames(runId, dialect, { signal })) {
     text += piece;
     if (text.length > MOST) text = `${text.slice(0, MOST)}\n…`;
     show(text);

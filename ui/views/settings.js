@@ -61,7 +61,7 @@ function Server({ session, onDone, withUrl = false, submit }) {
   };
   return html`<form class="fields" onSubmit=${save}>
     ${withUrl && html`<label>Server<input type="url" value=${url} placeholder=${session.home} onInput=${(event) => aim(event.target.value)} /></label>`}
-    <label>API key<input type="password" autocomplete="off" value=${key} placeholder=${withUrl ? "none" : ""} onInput=${(event) => write(event.target.value)} required=${!withUrl} /></label>
+    <label>API key<input type="password" autocomplete="off" autofocus=${!withUrl} value=${key} placeholder=${withUrl ? "none" : ""} onInput=${(event) => write(event.target.value)} required=${!withUrl} /></label>
     ${error && html`<p class="error-text" role="alert">${error}</p>`}
     <div class="row end"><button type="submit" class="primary" disabled=${isTrying}>${submit}</button></div>
   </form>`;
