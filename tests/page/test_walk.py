@@ -192,6 +192,8 @@ async def test_addresses_lead_to_a_thread_a_run_and_an_item(page: Watched, tailr
     other = await opened(f"{tailrace.url}/#/runs/{run}/items/{item}")
     await expect(other.page.locator(f'[id="{run}/{item}"]')).to_have_class(re.compile("found"))
     await expect(other.page.locator(".thread-title")).to_have_text("where am I?")
+    await other.page.goto(f"{tailrace.url}/#/threads/{page.thread_id}/runs/{run}")
+    await expect(other.page.locator(".row-item").first).to_have_class(re.compile("found"))
     log = await opened(f"{tailrace.url}/#/threads/{page.thread_id}/runs/{run}/log")
     await expect(log.page.get_by_role("complementary")).to_be_visible()
     none = await opened(f"{tailrace.url}/#/threads/nowhere")

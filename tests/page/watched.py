@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class Watched:
 
     async def check_access(self) -> None:
         """axe-core finds no serious fault. (Through the debugger, as the policy lets no script in.)"""
+        assert AXE.exists() or shutil.which("npm") is None, "axe-core is missing: make install brings it"
         if not AXE.exists():
             return
         session = await self.page.context.new_cdp_session(self.page)

@@ -14,6 +14,7 @@ export const TOASTS = "toasts";
 const LOOK_MS = 4000; // between looks at the list, while somebody looks at the page
 const UNSEEN_MS = 60_000;
 const SUBMIT_TRIES = 4;
+const IN_BETWEEN = new Set([502, 503, 504]); // how a proxy says that the server behind it cannot be reached
 const TOAST_MS = 6000;
 
 /** `home` is the URL that the page came from; `settings` what the browser remembers. */
@@ -81,6 +82,7 @@ export class Session extends Channel {
 
   /** Models and agents to choose from. */
   #choices() {
+    if (this.needsKey) return undefined;
     return this.quietly(async () => {
       const [models, agents] = await Promise.all([this.client.models(), this.client.agents()]);
       this.models = models.data.map((model) => model.id);
@@ -111,7 +113,10 @@ export class Session extends Channel {
   /** Follow an address. */
   async go(hash, { again = false } = {}) {
     const route = parse(hash);
-    if (route.run && !route.thread) route.thread = await this.#threadOf(route.run);
+    if (route.run && !route.thread) {
+      route.thread = await this.#threadOf(route.run);
+      if (hash !== location.hash) return; // one has gone on meanwhile
+    }
     this.route = route;
     this.changed(SESSION);
     if (route.thread !== this.thread.id) this.#open(new Thread(this.client, route.thread));
@@ -230,7 +235,7 @@ export class Session extends Channel {
 
   #failed(error) {
     if (error.status === 401) this.needsKey = true;
-    this.isAway = error instanceof Unreachable;
+    this.isAway = error instanceof Unreachable || IN_BETWEEN.has(error.status);
     this.changed(SESSION);
   }
 

@@ -27,6 +27,7 @@ export class Thread extends Channel {
       this.meta = thread;
       for (const snapshot of runs)
         if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot), snapshot);
+      this.#order(runs.map((run) => run.id));
       this.state = "ready";
       this.error = null;
     } catch (error) {
@@ -37,6 +38,13 @@ export class Thread extends Channel {
       throw error;
     }
     this.changed(THREAD);
+  }
+
+  /** As the server has them; what was begun since comes last. */
+  #order(ids) {
+    const place = new Map(ids.map((id, at) => [id, at]));
+    const of = (run) => place.get(run.id) ?? ids.length;
+    this.runs = this.runs.toSorted((one, other) => of(one) - of(other));
   }
 
   find(runId) {

@@ -27,6 +27,10 @@ function useRuns(thread) {
   }, [thread, runs]);
 }
 
+/** Where the run, or the item, that an address names begins; -1 where it names none that is there. */
+const rowOf = (rows, target) =>
+  target ? rows.findIndex(({ key }) => key === target || key.startsWith(`${target}/`)) : -1;
+
 /** How many rows at the beginning are left out, and the scroller that changes that. */
 function useWindow(rows, target) {
   const scroller = useRef(null);
@@ -34,7 +38,7 @@ function useWindow(rows, target) {
   const isFollowing = useRef(true);
   const before = useRef(null); // the scroller's height before rows were drawn above
   const [hidden, hide] = useState(() => Math.max(0, rows.length - FIRST));
-  const at = target ? rows.findIndex((row) => row.key === target || row.key.startsWith(`${target}/`)) : -1;
+  const at = rowOf(rows, target);
   const from = Math.min(hidden, Math.max(0, rows.length - FIRST), at >= 0 ? Math.max(0, at - 5) : Infinity);
 
   useLayoutEffect(() => {
@@ -74,9 +78,9 @@ export function ThreadView({ thread, target, act }) {
   const rows = rowsOf(thread.runs);
   const view = useWindow(rows, target);
   const shown = rows.slice(view.from);
-  const found = target && rows.some((row) => row.key === target || row.key.startsWith(`${target}/`));
+  const found = rows[rowOf(rows, target)]?.key;
   useEffect(() => {
-    const row = found && document.getElementById(target);
+    const row = found && document.getElementById(found);
     if (!row) return;
     view.isFollowing.current = false;
     row.scrollIntoView({ block: "start" });
