@@ -41,6 +41,8 @@ from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.socket_policy import SocketPolicy
+from tailrace.upstream.websocket import Sockets
 from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
@@ -150,8 +152,9 @@ async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, tracing: Tracing,
     stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
-    upstream = await stack.enter_async_context(Upstream())
-    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
+    http = await stack.enter_async_context(Upstream())
+    ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
+    caller = ModelCaller(ways, _timeouts(settings), _retries(settings), environ)
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
     driver = Driver(caller, known, engines.store, tracing, policy)
@@ -242,6 +245,13 @@ async def _gauges(engines: _Engines, runner: Runner, readers: Readers) -> dict[s
 def _timeouts(settings: Settings) -> Timeouts:
     up = settings.upstream
     return Timeouts(connect_s=up.connect_s, first_event_s=up.first_event_s, idle_s=up.idle_s, total_s=up.total_s)
+
+
+def _sockets(settings: Settings) -> SocketPolicy:
+    own = settings.upstream.websocket
+    return SocketPolicy(
+        connect_s=own.connect_s, first_event_s=own.first_event_s, idle_s=own.idle_s, reuse_s=own.reuse_s
+    )
 
 
 def _retries(settings: Settings) -> RetryPolicy:

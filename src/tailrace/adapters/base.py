@@ -6,7 +6,7 @@ A decoder is fed bytes as they come off the network and answers with canonical p
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload
@@ -61,6 +61,7 @@ class Decoder(Protocol):
         """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
 
 
+Transport = Literal["http", "websocket"]
 Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
 
 
@@ -71,7 +72,8 @@ class Wire:
     `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
     names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
     the provider's base URL. `headers` go with every request; `auth` names the scheme of upstream/auth.py by which the
-    key does, where the provider names no other.
+    key does, where the provider names no other. `request_headers` are those that depend on the request, and
+    `transports` the ways that it can take (upstream/transport.py).
     """
 
     name: str
@@ -81,6 +83,8 @@ class Wire:
     path: Callable[[str, bool], str]
     auth: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    request_headers: Callable[[ModelRequest, Quirks], Mapping[str, str]] = lambda request, quirks: {}
+    transports: tuple[Transport, ...] = ("http",)
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

@@ -25,6 +25,8 @@ WIRES: dict[str, Wire] = {
             callees=responses_request.callees,
             path=fixed(responses_request.PATH),
             auth="bearer",
+            request_headers=responses_request.headers,
+            transports=("http", "websocket"),
         ),
         Wire(
             name=anthropic_request.NAME,

@@ -85,6 +85,7 @@ class Driver:
             model_id=run.model_id,
             items=conversation(earlier, writer.state.response()),
             generation=_generation(run, writer),
+            thread_id=run.thread_id,
         )
 
     async def _earlier(self, run: RunRequest) -> list[Response]:

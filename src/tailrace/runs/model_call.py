@@ -14,16 +14,17 @@ from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.events import Payload, TraceContext
 from tailrace.schema.request import ModelRequest
 from tailrace.upstream.auth import SCHEMES, Unsigned
-from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
+from tailrace.upstream.http import Call, Session, Timeouts
 from tailrace.upstream.registry import Provider, key_of
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.transport import Reply, Transport
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCaller:
     """Calls models. `environ` holds the providers' keys, which go into headers and nowhere else (design rule 9)."""
 
-    upstream: Upstream
+    upstream: Transport
     timeouts: Timeouts
     retries: RetryPolicy
     environ: Mapping[str, str]
@@ -55,11 +56,19 @@ class ModelCaller:
             body = wire.build(request, provider.quirks)
         except InvalidRequest as error:
             raise ProviderError("invalid_request", error.message, details=error.details) from error
+        return await self._to(provider, request, codec.encode(body), trace)
+
+    async def _to(self, provider: Provider, request: ModelRequest, body: bytes, trace: TraceContext) -> Call:
+        """The call, signed. Raises ProviderError."""
+        wire = WIRES[provider.wire]
         url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
-        unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
+        unsigned = Unsigned(url, body, key_of(provider, self.environ), self.environ)
         signed = await SCHEMES[provider.auth or wire.auth](unsigned)
-        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
-        return Call(url=url, headers=headers, body=unsigned.body, stream=True)
+        own = wire.request_headers(request, provider.quirks)
+        headers = {**wire.headers, **own, **signed, **provider.headers, "traceparent": trace.traceparent}
+        session = Session(provider.provider_id, request.model_id, request.thread_id)
+        kept = session if provider.transport == "websocket" else None
+        return Call(url=url, headers=headers, body=body, stream=True, session=kept)
 
     async def _attempt(
         self,

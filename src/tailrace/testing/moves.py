@@ -91,6 +91,16 @@ class KeepAlive(Struct, frozen=True):
     """A comment or ping: bytes that are no progress."""
 
 
+class Raw(Struct, frozen=True):
+    """An event whose data is `text` as it stands. Before anything else was said, it comes before the answer's start.
+
+    `last`: nothing comes after it.
+    """
+
+    text: str
+    last: bool = False
+
+
 class Gate(Struct, frozen=True):
     """Wait until the test opens the gate of this name."""
 
@@ -105,5 +115,24 @@ class Cut(Struct, frozen=True):
     """Reset the connection. As the first move: before any header."""
 
 
-Control = Pause | Gate | Stall | Cut
-Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Control
+class Close(Struct, frozen=True):
+    """Close the socket with a code (RFC 6455 §7.4); over HTTP there is none, and it is a `Cut`."""
+
+    code: int = 1000
+
+
+class Handshake(Struct, frozen=True, kw_only=True):
+    """How a WebSocket's handshake is answered: with `status`, when the gate of this name is open, if one is named.
+
+    `stalls`: not at all. `pongs`: are pings answered later? `headers` go with the answer.
+    """
+
+    status: int = 101
+    gate: str | None = None
+    stalls: bool = False
+    pongs: bool = True
+    headers: dict[str, str] = {}
+
+
+Control = Pause | Gate | Stall | Cut | Close
+Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Raw | Control

@@ -20,7 +20,7 @@ from tailrace.schema.errors import ProviderError
 from tailrace.upstream.tap import Tap
 from tailrace.upstream.watchdog import Timeouts, Watchdog, timed_out
 
-__all__ = ["Call", "Reply", "Timeouts", "Upstream"]
+__all__ = ["Call", "Reply", "Session", "Timeouts", "Upstream"]
 
 _DEFAULTS = Timeouts()
 _ERROR_BODY_BYTES = 64 * 1024
@@ -52,13 +52,25 @@ _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 Take = Callable[[bytes], bool]
 
 
+class Session(Struct, frozen=True):
+    """The conversation that a call belongs to, for a way that keeps something of it from one call to the next."""
+
+    provider_id: str
+    model_id: str
+    thread_id: str
+
+
 class Call(Struct, frozen=True, kw_only=True):
-    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys.
+
+    With a `session` it may go over a WebSocket instead (websocket.py), kept for the conversation's next call.
+    """
 
     url: str
     headers: dict[str, str]
     body: bytes
     stream: bool
+    session: Session | None = None
 
     def __repr__(self) -> str:
         return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"

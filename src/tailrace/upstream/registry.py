@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from tailrace.adapters.base import Transport
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
@@ -32,6 +33,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    transport: Transport = "http"
 
 
 class Provider(Struct, kw_only=True, frozen=True):
@@ -39,7 +41,8 @@ class Provider(Struct, kw_only=True, frozen=True):
 
     `models`, where given, are all the models there are; else any name goes through, and a bare one is recognised by
     `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request;
-    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own.
+    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own; `transport` the way
+    that calls take first.
     """
 
     provider_id: str
@@ -52,6 +55,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    transport: Transport = "http"
 
     def __repr__(self) -> str:
         """Its name and wire: an operator may have put a secret into the headers."""
@@ -101,6 +105,8 @@ def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
+    if known.transport not in WIRES[known.wire].transports:
+        raise SettingsError(f"{place}.transport: the wire goes over {', '.join(WIRES[known.wire].transports)}")
     _check_url(known.base_url, f"{place}.base_url")
     return codec.convert({"provider_id": name, **codec.to_builtins(known)}, Provider)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.moves import Close, Control, Cut, Fail, KeepAlive, Raw, Stall
 from tailrace.testing.wires.plan import Block, Closed, Grew, Op, Opened, Plan
 
 Json = dict[str, Any]
@@ -120,14 +120,14 @@ def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     for op in plan.ops:
         if isinstance(op, Control):
             yield op
-            if isinstance(op, Cut | Stall):
+            if isinstance(op, Cut | Stall | Close):
                 return
             continue
-        if not started and not isinstance(op, KeepAlive):
+        if not started and not isinstance(op, KeepAlive | Raw):
             started = True
             yield renderer.start()
         yield _frame(op, renderer)
-        if isinstance(op, Fail):
+        if isinstance(op, Fail) or (isinstance(op, Raw) and op.last):
             return
     if not started:
         yield renderer.start()
@@ -144,6 +144,8 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return renderer.closed(block)
         case Fail():
             return renderer.failed(op)
+        case Raw(text):
+            return b"data: %b\n\n" % text.encode()
     return renderer.keep_alive
 
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from tailrace.testing.moves import (
     Burst,
     Call,
+    Close,
     Control,
     Cut,
     Fail,
@@ -17,6 +18,7 @@ from tailrace.testing.moves import (
     Move,
     Paced,
     Pause,
+    Raw,
     Reasoning,
     Spent,
     Stall,
@@ -58,7 +60,7 @@ class Closed(NamedTuple):
     block: Block
 
 
-Op = Opened | Grew | Closed | Fail | KeepAlive | Control
+Op = Opened | Grew | Closed | Fail | KeepAlive | Raw | Control
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class _Planner:
                     self.finish = reason
                 case Spent():
                     self.spent = move
-                case Fail() | KeepAlive() | Pause() | Gate() | Stall() | Cut():
+                case Fail() | KeepAlive() | Raw() | Pause() | Gate() | Stall() | Cut() | Close():
                     self.ops.append(move)
                 case _:
                     raise ValueError(f"{move!r} cannot stand there in a script")
