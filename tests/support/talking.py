@@ -27,6 +27,16 @@ QUICK = {"retry_wait_s": 0.0, "connect_s": 5.0}
 TOOLS = [Tool(name="look", parameters={"type": "object", "properties": {"q": {"type": "string"}}})]
 
 
+def ways_of(up: ScriptedUpstream) -> list[str]:
+    """Which way each request came."""
+    return ["socket" if request.over_socket else "http" for request in up.requests]
+
+
+async def soon(event: asyncio.Event) -> None:
+    """Wait for it, within reason."""
+    await asyncio.wait_for(event.wait(), 5)
+
+
 def frame(kind: str, *, last: bool = False, **fields: Any) -> Raw:
     """A move: an event of this type, with these fields."""
     return Raw(codec.encode({"type": kind, **fields}).decode(), last)

@@ -9,7 +9,7 @@ from tailrace.schema.errors import ProviderError
 from tailrace.schema.request import Generation
 from tailrace.testing.moves import Burst, Call, Fail, Finish, Gate, Handshake, HttpError, Reasoning, Stall, Text
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.support.talking import SECRET, Talk, frame, ways_with
+from tests.support.talking import SECRET, Talk, frame, soon, ways_of, ways_with
 
 TURN_STATE = {"x-codex-turn-state": "ts-123", "x-models-etag": '"e1"'}
 
@@ -24,15 +24,6 @@ async def up():
 async def ways():
     async with ways_with() as sockets:
         yield sockets
-
-
-def ways_of(up):
-    """Which way each request came."""
-    return ["socket" if request.over_socket else "http" for request in up.requests]
-
-
-async def soon(event: asyncio.Event) -> None:
-    await asyncio.wait_for(event.wait(), 5)
 
 
 # --- an answer ----------------------------------------------------------------------------------------------------

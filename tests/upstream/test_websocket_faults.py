@@ -28,8 +28,7 @@ from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.testing.websocket import CONNECTION_LIMIT
 from tailrace.upstream.http import Timeouts
 from tailrace.upstream.socket_policy import MOVES, SocketPolicy
-from tests.support.talking import LIMITS, Talk, frame, ways_with
-from tests.upstream.test_websocket import soon, ways_of
+from tests.support.talking import LIMITS, Talk, frame, soon, ways_of, ways_with
 
 MALFORMED = Raw('{"type": "response.output_te')
 OTHERS = [

@@ -50,6 +50,10 @@ class ModelCaller:
                     raise
                 await asyncio.sleep(delay)
 
+    async def prewarm(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> None:
+        """A call like `request`, but for its items, is about to be made. Raises ProviderError."""
+        self.upstream.prewarm(await self._to(provider, request, b"", trace))
+
     async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]
         try:
@@ -66,9 +70,8 @@ class ModelCaller:
         signed = await SCHEMES[provider.auth or wire.auth](unsigned)
         own = wire.request_headers(request, provider.quirks)
         headers = {**wire.headers, **own, **signed, **provider.headers, "traceparent": trace.traceparent}
-        session = Session(provider.provider_id, request.model_id, request.thread_id)
-        kept = session if provider.transport == "websocket" else None
-        return Call(url=url, headers=headers, body=body, stream=True, session=kept)
+        session = _session(provider, request) if provider.transport == "websocket" else None
+        return Call(url=url, headers=headers, body=body, stream=True, session=session)
 
     async def _attempt(
         self,
@@ -93,6 +96,13 @@ class ModelCaller:
             await _pump(decoder, reply, writer, trace)
         if decoder.error is not None:
             raise decoder.error
+
+
+def _session(provider: Provider, request: ModelRequest) -> Session:
+    """A client that keeps its conversation itself asks in a new thread each time, but may say what they have in
+    common."""
+    conversation = request.generation.prompt_cache_key or request.thread_id
+    return Session(provider.provider_id, request.model_id, conversation)
 
 
 async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:

@@ -57,7 +57,7 @@ class Session(Struct, frozen=True):
 
     provider_id: str
     model_id: str
-    thread_id: str
+    conversation: str
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -217,6 +217,9 @@ class Upstream:
             response.close()
             raise
         response.close()  # does nothing to a connection that went back to the pool
+
+    def prewarm(self, call: Call) -> None:
+        """Nothing: connections are shared, and the next call takes one that is there (transport.py)."""
 
     def _linger(self, response: aiohttp.ClientResponse) -> None:
         """Read what is left of an answer that is complete: nearly always its end mark alone, and the next call can then

@@ -32,3 +32,6 @@ class Transport(Protocol):
 
     def open(self, call: Call, timeouts: Timeouts) -> AbstractAsyncContextManager[Reply]:
         """Send `call`. Leaving before the answer's end calls it off. Raises ProviderError."""
+
+    def prewarm(self, call: Call) -> None:
+        """A call like this one, but for its body, is about to be made: begin what can be begun."""
