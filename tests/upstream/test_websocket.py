@@ -198,7 +198,7 @@ async def test_another_key_is_another_socket(up, ways):
     talk.key = "sk-another-0123456789"
     await talk.say("again").ask()
     await soon(up.sockets[0].closed)
-    assert up.sockets[0].close_code == 1000
+    assert (up.sockets[0].close_code, up.sockets[0].close_reason) == (1000, "token-refresh")
     assert len(up.sockets) == 2
     assert "previous_response_id" not in up.requests[1].body
 

@@ -23,6 +23,7 @@ from tailrace.wire.sse import SseParser
 _KEEP_ALIVE = '{"type":"keepalive"}'
 _BYTES_PER_TOKEN = 4
 _MOST_BYTES = 64 * 1024 * 1024
+_OVER = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 _OUTPUTS = frozenset({"function_call", "custom_tool_call", "reasoning"})
 
 # What OpenAI says to a connection that has lasted its hour: a script.
@@ -37,7 +38,7 @@ CONNECTION_LIMIT: Sequence[Move] = (
 
 @dataclass(slots=True)
 class RecordedSocket:
-    """A connection as it came in: keys masked. `closed` is set when it is over, with the code that the client said.
+    """A connection as it came in: keys masked. `closed` is set when it is over, with what the client said.
 
     `kept` are the conversations up to each response that can be gone on from: cleared, they are forgotten.
     """
@@ -47,6 +48,7 @@ class RecordedSocket:
     requests: int = 0
     pings: int = 0
     close_code: int | None = None
+    close_reason: str = ""
     kept: dict[str, list[Json]] = field(default_factory=dict)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -120,13 +122,14 @@ class SocketSide:
             await asyncio.wait({reader})
 
     async def _read(self, *, pongs: bool) -> None:
-        async for message in self._socket:
+        while (message := await self._socket.receive()).type not in _OVER:
             if message.type is WSMsgType.PING:
                 self.record.pings += 1
                 if pongs:
                     await self._socket.pong(message.data)
             elif message.type is WSMsgType.TEXT:
                 self._frames.put_nowait(message.data)
+        self.record.close_reason = message.extra or ""
         self._frames.put_nowait(None)
 
     async def _turn(self, said: str) -> None:

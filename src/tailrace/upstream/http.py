@@ -46,7 +46,7 @@ ERROR_CODES: dict[type[BaseException], str] = {
     ValueError: "invalid_request",  # a header with a line break in it, as a key read from a file may have
     OSError: "connection",
 }
-_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
 # Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
@@ -158,7 +158,7 @@ class Reply:
     def _read(self) -> bytes:
         try:
             return self._content.read_nowait()
-        except _FAILURES as error:
+        except FAILURES as error:
             raise failure(error, self._host, in_body=True) from None
 
 
@@ -243,7 +243,7 @@ class Upstream:
                 )
         except aiohttp.ServerTimeoutError:
             raise timed_out("connect", timeouts.connect_s) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             if timer.expired():
                 raise timed_out(watchdog, limit) from None
             raise failure(error, host_of(call.url), in_body=False) from None
@@ -271,7 +271,7 @@ def _headers(call: Call) -> CIMultiDict[str]:
 
 async def _read_out(response: aiohttp.ClientResponse) -> None:
     try:
-        with suppress(*_FAILURES, TimeoutError):
+        with suppress(*FAILURES, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 while await response.content.readany():
                     pass
@@ -282,7 +282,7 @@ async def _read_out(response: aiohttp.ClientResponse) -> None:
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     """The beginning of an error's body. Its status is known, so that a body which breaks or stalls changes nothing."""
     body = bytearray()
-    with suppress(*_FAILURES):
+    with suppress(*FAILURES):
         async with asyncio.timeout(_ERROR_BODY_S):
             while len(body) < _ERROR_BODY_BYTES:
                 piece = await response.content.read(_ERROR_BODY_BYTES - len(body))

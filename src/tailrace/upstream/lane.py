@@ -51,6 +51,11 @@ class Lane:
         """May it be forgotten?"""
         return self._handshake is None and (self.link is None or not self.link.is_busy)
 
+    @property
+    def handshaking(self) -> asyncio.Task[Any] | None:
+        """The handshake that is under way, if one is."""
+        return self._handshake.task if self._handshake is not None else None
+
     def prewarm(self) -> None:
         """Have a socket ready: a handshake, and no request."""
         if not self.is_off and self._handshake is None and not (self.link is not None and self.link.is_open):
@@ -101,7 +106,7 @@ class Lane:
         """Stay with HTTP from now on."""
         if not self.is_off:
             self.is_off = True
-            logger.warning("websocket.off", trouble=error.trouble, reason=error.message)
+            logger.info("websocket.off", trouble=error.trouble, reason=error.message)
 
     def close(self, reason: bytes = b"") -> None:
         """Close what is not in use. A request that is under way closes its own socket, and one that waits for a

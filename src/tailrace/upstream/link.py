@@ -142,7 +142,7 @@ class Link:
         """Nobody asked for what comes while the socket is idle. An error then says that it is of no more use."""
         if not self.is_busy:
             frame = read_frame(data)
-            if frame is None or frame.type == "error":
+            if frame is None or frame.kind == "error":
                 self._fail(SocketError("closed", "connection", "the provider is done with the socket"))
         elif len(self.frames) >= self._policy.queue_frames:
             said = f"more than {self._policy.queue_frames} frames wait to be read"

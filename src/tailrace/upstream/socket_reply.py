@@ -99,12 +99,12 @@ class SocketReply:
 
     # --- asking --------------------------------------------------------------------------------------------------
 
-    async def _go(self, error: ProviderError | None) -> None:
+    async def _go(self, error: SocketError | None) -> None:
         """Send the request by the first way that takes it, after `error` where one has just failed."""
         try:
             async with asyncio.timeout_at(self._end):
                 while True:
-                    if isinstance(error, SocketError):
+                    if error is not None:
                         await self._mend(error)
                     if self._lane.is_off:
                         await self._send_over_http()
@@ -210,8 +210,8 @@ class SocketReply:
             elif self._last is not None:
                 self._take(b"")
                 turn.set_result(False)
-            elif self._trouble is not None or link.failure is not None:
-                turn.set_exception(self._trouble or link.failure or ProviderError("internal", ""))
+            elif (trouble := self._trouble or link.failure) is not None:
+                turn.set_exception(trouble)
         except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
             turn.set_exception(error)
 
@@ -247,7 +247,7 @@ class SocketReply:
     def _note(self, frame: Frame) -> None:
         if frame.is_progress and self._watchdog is not None:
             self._watchdog.progress()
-        if frame.type == "response.output_item.done" and isinstance(frame.item, dict):
+        if frame.kind == "response.output_item.done" and isinstance(frame.item, dict):
             self._output.add(frame.place, frame.item)
         if frame.is_terminal:
             self._last = frame
@@ -257,7 +257,7 @@ class SocketReply:
     def _finish(self, link: Link, last: Frame) -> None:
         """Keep the socket, with what can be gone on from if the answer is whole and good."""
         response = last.response if isinstance(last.response, dict) else {}
-        if self.is_complete and last.type in DONE and response.get("status") in {None, "completed"}:
+        if self.is_complete and last.kind in DONE and response.get("status") in (None, "completed"):
             if self._goes_on:
                 self._lane.stale = 0
             output = self._output.whole(response)

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import aiohttp
 from multidict import CIMultiDict
 
 from tailrace.adapters.openai_responses.chain import read_request
-from tailrace.upstream.http import _FAILURES, Call, Session, Timeouts, Upstream, failure, host_of
+from tailrace.upstream.http import FAILURES, Call, Session, Timeouts, Upstream, failure, host_of
 from tailrace.upstream.lane import TURN_STATE, Lane
 from tailrace.upstream.link import CLOSE_S, Link, Opened
 from tailrace.upstream.socket_policy import SocketError, SocketPolicy
@@ -54,14 +54,16 @@ class Sockets:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ending: set[asyncio.Task[Any]] = set(self._living)
         for lane in self._lanes.values():
+            if lane.handshaking is not None:
+                ending.add(lane.handshaking)
             lane.close()
         self._lanes.clear()
-        while self._living:
-            living = set(self._living)
-            for task in living:
-                task.cancel()
-            await asyncio.wait(living)
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
         if self._client is not None:
             await self._client.close()
             self._client = None
@@ -126,7 +128,7 @@ class Sockets:
             raise SocketError("connect", "protocol_error", said_no) from None
         except TimeoutError:
             raise SocketError("connect", "timeout", f"no socket within {self._policy.connect_s:g} s") from None
-        except _FAILURES as error:
+        except FAILURES as error:
             broken = failure(error, host, in_body=False)
             raise SocketError("connect", broken.code, broken.message) from None
         link = Link(cast(Opened, socket), self._policy)

@@ -42,25 +42,29 @@ class Frame(Struct, frozen=True):
     message: Any = None
 
     @property
+    def kind(self) -> str:
+        """The event's type."""
+        return self.type if isinstance(self.type, str) else ""
+
+    @property
     def is_progress(self) -> bool:
         """Does it show that the answer gets on?"""
-        kind = str(self.type)
-        return self.is_terminal or (kind.startswith("response.") and kind not in _NO_PROGRESS)
+        return self.is_terminal or (self.kind.startswith("response.") and self.kind not in _NO_PROGRESS)
 
     @property
     def is_silent(self) -> bool:
         """Does it say nothing to a reader?"""
-        return self.type in SILENT
+        return self.kind in SILENT
 
     @property
     def is_terminal(self) -> bool:
         """Does the answer end with it?"""
-        return self.type in TERMINAL
+        return self.kind in TERMINAL
 
     @property
     def is_failure(self) -> bool:
         """Does it say what went wrong?"""
-        return self.type in {"error", "response.failed"}
+        return self.kind in {"error", "response.failed"}
 
     @property
     def place(self) -> int | None:
@@ -86,7 +90,7 @@ class Frame(Struct, frozen=True):
             return None
         error = self.response.get("error") if isinstance(self.response, dict) else self.error
         named = error if isinstance(error, dict) else {"code": self.code, "message": self.message}
-        words = {named.get("code"), named.get("type")}
+        words = (named.get("code"), named.get("type"))
         if "websocket_connection_limit_reached" in words:
             return "limit"
         is_stale = "previous_response_not_found" in words or _STALE.search(str(named.get("message") or ""))
@@ -143,7 +147,7 @@ class Guard:
 
     def _counted(self, frame: Frame) -> Verdict:
         count = frame.count
-        if count is None or frame.type == "error":
+        if count is None or frame.kind == "error":
             return "take"
         if self._id is None and self._prior_count is not None and count > self._prior_count:
             return "drop"  # it counts on from the response before: this one has not begun
