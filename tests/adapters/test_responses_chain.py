@@ -58,6 +58,14 @@ def heard(items):
     return state.items()
 
 
+def digests(items):
+    """Of an answer's items, as its frames bring them."""
+    output = Output()
+    for item in items:
+        output.add(None, item)
+    return output.digests({})
+
+
 def body_of(*items, **generation):
     request = ask(*items, **generation)
     return read_request(codec.encode(responses_request.build(request, {})))
@@ -79,7 +87,7 @@ def test_a_conversation_that_goes_on_sends_what_is_new(first, second, question):
     items = [user(question)]
     asked = body_of(*items)
     for answer in (one, two):
-        baseline = baseline_of(asked, "resp_1", answer)
+        baseline = baseline_of(asked, "resp_1", digests(answer))
         outcome = heard(answer)
         items = conversation([run(*items, *outcome, *answered(outcome))], run(user("and then?")))
         asked = body_of(*items)
@@ -95,7 +103,7 @@ def test_any_change_of_what_was_said_before_sends_everything(first, data):
     """An item edited, dropped, doubled or moved, and any option that differs."""
     answer = numbered(first, "a")
     asked = body_of(user("question"), user("and another"))
-    baseline = baseline_of(asked, "resp_1", answer)
+    baseline = baseline_of(asked, "resp_1", digests(answer))
     outcome = heard(answer)
     items = conversation([run(user("question"), user("and another"), *outcome, *answered(outcome))], run(user("next")))
     honest = body_of(*items)
@@ -141,7 +149,7 @@ def shown_options(request):
 def test_client_metadata_may_differ_and_a_named_response_may_not():
     """Nothing else may; and a request that is not longer goes on from nothing."""
     asked = read_request(codec.encode({"model": "m", "input": [{"type": "message", "role": "user", "content": []}]}))
-    baseline = baseline_of(asked, "resp_1", [])
+    baseline = baseline_of(asked, "resp_1", ())
     longer = {"model": "m", "input": [*shown(asked.items), {"type": "message", "role": "user", "content": []}]}
     assert delta(baseline, read_request(codec.encode({**longer, "client_metadata": {"turn": "2"}}))) is not None
     assert delta(baseline, read_request(codec.encode({**longer, "previous_response_id": "resp_0"}))) is None
@@ -163,10 +171,11 @@ def test_the_output_is_what_the_items_say():
     collected = Output()
     collected.add(1, items[1])
     collected.add(0, items[0])
-    assert collected.whole({"output": []}) == items
-    assert collected.whole({"output": [{**item, "id": "other", "status": "completed"} for item in items]}) == items
-    assert collected.whole({"output": items[:1]}) is None
-    assert Output().whole({"output": items}) == items
+    whole = digests(items)
+    assert collected.digests({"output": []}) == whole
+    assert collected.digests({"output": [{**item, "id": "other", "status": "completed"} for item in items]}) == whole
+    assert collected.digests({"output": items[:1]}) is None
+    assert Output().digests({"output": items}) == whole
 
 
 def test_a_turn_goes_on_while_tools_answer():

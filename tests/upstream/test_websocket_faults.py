@@ -1,6 +1,7 @@
 """The WebSocket way to providers on a bad day, over real sockets: what is mended unseen, and what never is."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -210,6 +211,25 @@ async def test_the_end_of_an_answer_before_an_eager_close_is_a_success(up, ways)
     assert await talk.ask() == "all of it"
     assert await talk.say("again").ask() == "next"
     assert "previous_response_id" not in up.requests[1].body
+
+
+async def test_asides_are_not_the_answer(up, ways):
+    """Signs of life and metadata of a try that failed are not shown, and do not keep it from being made good."""
+    aside = frame("codex.rate_limits", primary={"used_percent": 7})
+    up.enqueue([KeepAlive(), aside, frame("response.metadata", a=1), Cut()], [aside, Text("whole")])
+    taken: list[bytes] = []
+    assert await Talk(up, ways).say("hi").ask(taken) == "whole"
+    said = b"".join(taken)
+    assert said.count(b"codex.rate_limits") == 1
+    assert b"keepalive" not in said
+    assert b"response.metadata" not in said
+
+
+async def test_asides_without_end_are_not_kept(up):
+    async with ways_with(queue_frames=50) as ways:
+        up.enqueue([*[frame("response.metadata", a=1)] * 60, Gate("never")], [Text("whole")])
+        assert await Talk(up, ways).say("hi").ask() == "whole"
+        await soon(up.sockets[0].closed)
 
 
 async def test_http_that_fails_too_is_the_error_that_is_told(up):
@@ -435,6 +455,52 @@ async def test_a_call_that_was_called_off_before_it_began_opens_nothing(up, ways
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert up.sockets == []
+
+
+async def test_whoever_leaves_at_any_moment_leaves_nothing(up):
+    """Cancelled after ever more turns of the loop: no task of ours outlives it, and every socket is closed."""
+    async with ways_with(reuse_s=0.05) as ways:
+        up.script = lambda asked: [Text("a"), Call("look", "{}"), Pause(0.001), Text("b")]
+        for turns in range(0, 120, 4):
+            asking = asyncio.create_task(Talk(up, ways, thread=f"thread-{turns}").say("hi").ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+        for socket in up.sockets:
+            await soon(socket.closed)
+
+
+async def test_many_conversations_on_a_bad_day(up):
+    """At once, with faults in between: each answer is whole or an error, never doubled; when the day is better all are
+    whole; and nothing is left open."""
+    turns = 4
+    faults = itertools.cycle([[], [Cut()], [Close(1011)], [MALFORMED], [*CONNECTION_LIMIT], [Text("x"), Cut()]])
+
+    def script(asked):
+        said = asked.user_texts[-1]
+        fault = [] if said.endswith(f".{turns - 1}") else next(faults)
+        return [*fault, Text(f"<{said}>")]
+
+    async def converse(number: int) -> list[str]:
+        talk = Talk(up, ways, thread=f"thread-{number}")
+        said = []
+        for turn in range(turns):
+            try:
+                said.append(await talk.say(f"{number}.{turn}").ask())
+            except ProviderError as error:
+                said.append(error.code)
+        return said
+
+    up.script = script
+    async with ways_with() as ways:
+        answers = await asyncio.wait_for(asyncio.gather(*map(converse, range(20))), 60)
+    for number, said in enumerate(answers):
+        allowed = {"stream_interrupted", "rate_limited", "connection"}
+        assert all(text in {*allowed, f"<{number}.{turn}>"} for turn, text in enumerate(said))
+        assert said[-1] == f"<{number}.{turns - 1}>"
+    for socket in up.sockets:
+        await soon(socket.closed)
 
 
 # --- the table ----------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ class ModelCaller:
 
     async def prewarm(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> None:
         """A call like `request`, but for its items, is about to be made. Raises ProviderError."""
-        self.upstream.prewarm(await self._to(provider, request, b"", trace))
+        if provider.transport == "websocket":
+            self.upstream.prewarm(await self._to(provider, request, b"", trace))
 
     async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
         wire = WIRES[provider.wire]

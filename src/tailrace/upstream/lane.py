@@ -32,9 +32,10 @@ class _Handshake:
 
 
 class Lane:
-    """One conversation's way. `credentials` is a digest: a lane that has another is another conversation's."""
+    """One conversation's way to `host`. `credentials` is a digest of them: with others it is another conversation."""
 
-    def __init__(self, credentials: bytes, connect: Connect, policy: SocketPolicy) -> None:
+    def __init__(self, host: str, credentials: bytes, connect: Connect, policy: SocketPolicy) -> None:
+        self._host = host
         self.credentials = credentials
         self.is_off = False
         """Set when the conversation is to stay with HTTP."""
@@ -106,7 +107,7 @@ class Lane:
         """Stay with HTTP from now on."""
         if not self.is_off:
             self.is_off = True
-            logger.info("websocket.off", trouble=error.trouble, reason=error.message)
+            logger.info("websocket.off", host=self._host, trouble=error.trouble, reason=error.message)
 
     def close(self, reason: bytes = b"") -> None:
         """Close what is not in use. A request that is under way closes its own socket, and one that waits for a

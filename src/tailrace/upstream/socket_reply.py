@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from msgspec import Raw
 from msgspec.structs import replace
 
 from tailrace.adapters.openai_responses.chain import Output, Request, baseline_of, create, delta
@@ -140,11 +139,7 @@ class SocketReply:
         link = await self._lane.claim(self._arrived)
         self._link = link
         self.headers = link.headers
-        new = self._news(link)
-        frame = create(self._request)
-        if new is not None and link.baseline is not None:
-            self._goes_on = True
-            frame = create(self._request, link.baseline.response_id, new)
+        frame = self._frame(link)
         link.baseline = None  # until this answer is whole
         now, limits = self._loop.time(), self._policy
         timeouts = Timeouts(first_event_s=limits.first_event_s, idle_s=limits.idle_s, total_s=self._end - now)
@@ -155,15 +150,17 @@ class SocketReply:
         except TimeoutError:
             raise _silence(timed_out("first_event", limits.first_event_s)) from None
 
-    def _news(self, link: Link) -> list[Raw] | None:
-        """What is new since this socket's last response; None where all must be said. A conversation that has gone
-        another way is served anew: what was said of its turn is forgotten."""
-        if link.baseline is None:
-            return None
-        new = delta(link.baseline, self._request)
+    def _frame(self, link: Link) -> bytes:
+        """The request: with what is new since this socket's last response alone, where that is safe. A conversation
+        that has gone another way is served anew: what was said of its turn is forgotten."""
+        before = link.baseline
+        if before is None:
+            return create(self._request)
+        new = delta(before, self._request)
         if new is None:
             self._lane.said.clear()
-        return new if self._lane.stale < self._policy.stale_limit else None
+        self._goes_on = new is not None and self._lane.stale < self._policy.stale_limit
+        return create(self._request, before.response_id, new) if self._goes_on else create(self._request)
 
     async def _send_over_http(self) -> None:
         headers = {**self._call.headers, **self._lane.said}
@@ -227,13 +224,20 @@ class SocketReply:
         if verdict != "take" or self._is_ours_to_mend(frame):
             return []
         self._note(frame)
-        if frame.is_silent and not self._shown:
-            self._held.append(as_sse(data))
+        if not self._shown and not frame.is_telling:
+            self._hold(data)
             return []
         self._shown = True
         said = [*self._held, as_sse(redact(data, self._call.headers) if frame.is_failure else data)]
         self._held.clear()
         return said
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what says nothing of the answer for the first frame that does."""
+        if len(self._held) >= self._policy.queue_frames:
+            self._trouble = SocketError("overflow", "stream_interrupted", "nothing but asides, and no end of them")
+        else:
+            self._held.append(as_sse(data))
 
     def _is_ours_to_mend(self, frame: Frame) -> bool:
         """Is it an error of the way, not of the answer, and can still be mended?"""
@@ -260,7 +264,7 @@ class SocketReply:
         if self.is_complete and last.kind in DONE and response.get("status") in (None, "completed"):
             if self._goes_on:
                 self._lane.stale = 0
-            output = self._output.whole(response)
+            output = self._output.digests(response)
             if last.answer_id is not None and output is not None and not self._request.names_previous:
                 link.baseline = baseline_of(self._request, last.answer_id, output)
         self._let_go(link)

@@ -96,7 +96,7 @@ class Sockets:
             lane.close(b"token-refresh")
             lane = None
         if lane is None:
-            lane = Lane(credentials, lambda said: self._connect(call, said), self._policy)
+            lane = Lane(host_of(call.url), credentials, lambda said: self._connect(call, said), self._policy)
         self._lanes[place] = lane
         self._lanes.move_to_end(place)
         self._forget()

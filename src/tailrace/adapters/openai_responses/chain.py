@@ -10,7 +10,7 @@ A response can be gone on from with `store: false` too: the connection that gave
 (https://platform.openai.com/docs/guides/websocket-mode).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -96,14 +96,14 @@ def delta(baseline: Baseline, request: Request) -> list[Raw] | None:
     return items[end:] if said == baseline.output else None
 
 
-def baseline_of(request: Request, response_id: str, output: Iterable[Json]) -> Baseline:
-    """What `request`, answered with `output`, can be gone on from."""
+def baseline_of(request: Request, response_id: str, output: tuple[bytes, ...]) -> Baseline:
+    """What `request`, answered with items of these digests, can be gone on from."""
     return Baseline(
         response_id=response_id,
         options=_options(request.options),
         count=len(request.items),
         prefix=_digest(request.items),
-        output=tuple(_said_digest(item) for item in output),
+        output=output,
     )
 
 
@@ -113,21 +113,17 @@ class Output:
     __slots__ = ("_items",)
 
     def __init__(self) -> None:
-        self._items: list[tuple[int, Json]] = []
+        self._items: list[tuple[int, bytes]] = []
 
     def add(self, index: int | None, item: Json) -> None:
         """An item is done. Its place is its index, else the order in which it came."""
-        self._items.append((len(self._items) if index is None else index, item))
+        self._items.append((len(self._items) if index is None else index, _said_digest(item)))
 
-    def whole(self, response: Json) -> list[Json] | None:
-        """All of them, in order; None where the final response has others (some have none of them)."""
-        items = [item for _, item in sorted(self._items, key=lambda placed: placed[0])]
-        said = dicts_in(response, "output")
-        if not said:
-            return items
-        if not items:
-            return said
-        return items if [_said_digest(item) for item in items] == [_said_digest(item) for item in said] else None
+    def digests(self, response: Json) -> tuple[bytes, ...] | None:
+        """Those of all of them, in order; None where the final response has others (some have none at all)."""
+        items = tuple(digest for _, digest in sorted(self._items))
+        said = tuple(_said_digest(item) for item in dicts_in(response, "output"))
+        return items if items == said or not said else (None if items else said)
 
 
 def _options(options: Mapping[str, Raw]) -> bytes:

@@ -17,8 +17,6 @@ Verdict = Literal["take", "drop", "refuse"]
 
 DONE = frozenset({"response.completed", "response.done"})
 TERMINAL = DONE | {"response.incomplete", "response.failed", "response.cancelled", "error"}
-# Nothing is said to a reader by these: an answer of which no more has come can be asked for again.
-SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
 # Signs of life and asides: they do not show that the answer gets on.
 _NO_PROGRESS = frozenset({"response.queued", "response.in_progress", "response.heartbeat", "response.metadata"})
 
@@ -52,9 +50,9 @@ class Frame(Struct, frozen=True):
         return self.is_terminal or (self.kind.startswith("response.") and self.kind not in _NO_PROGRESS)
 
     @property
-    def is_silent(self) -> bool:
-        """Does it say nothing to a reader?"""
-        return self.kind in SILENT
+    def is_telling(self) -> bool:
+        """Does it say anything of the answer? One of which nothing was told can be asked for again."""
+        return self.is_progress and self.kind != "response.created"
 
     @property
     def is_terminal(self) -> bool:
