@@ -115,6 +115,19 @@ async def test_a_client_that_keeps_the_conversation_may_name_it(server: Served):
     assert len(server.upstream.sockets) == 1
 
 
+async def test_codex_itself_in_front_keeps_its_socket(upstream: ScriptedUpstream, tmp_path: Path):
+    """Its requests are threads of their own, and say so in the headers: it is the same conversation all the same."""
+    question = {"type": "message", "role": "user", "content": "hi"}
+    asked = {"model": "openai-codex/gpt-5.5", "store": False, "prompt_cache_key": "conversation-1"}
+    upstream.enqueue([Text("one")], [Text("two")])
+    async with codex(tmp_path / "data", upstream) as server:
+        first = await server.client.request("POST", "/v1/responses", {**asked, "input": [question]})
+        more = [question, *first["output"], {**question, "content": "and now?"}]
+        await server.client.request("POST", "/v1/responses", {**asked, "input": more})
+    assert [len(request.body["input"]) for request in upstream.requests] == [1, 1]
+    assert len(upstream.sockets) == 1
+
+
 async def test_the_codex_endpoint_is_asked_as_it_wants(upstream: ScriptedUpstream, tmp_path: Path):
     """Account, conversation and protocol in the headers; instructions, and no sampling, in the body; over HTTP too."""
     upstream.enqueue([Text("one")], [Text("two")])

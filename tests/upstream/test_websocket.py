@@ -8,22 +8,15 @@ from msgspec.structs import replace
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.request import Generation
 from tailrace.testing.moves import Burst, Call, Fail, Finish, Gate, Handshake, HttpError, Reasoning, Stall, Text
-from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.talking import SECRET, Talk, frame, soon, ways_of, ways_with
 
 TURN_STATE = {"x-codex-turn-state": "ts-123", "x-models-etag": '"e1"'}
 
 
 @pytest.fixture
-async def up():
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def ways():
-    async with ways_with() as sockets:
-        yield sockets
+def up(upstream):
+    """Short for what each test scripts."""
+    return upstream
 
 
 # --- an answer ----------------------------------------------------------------------------------------------------

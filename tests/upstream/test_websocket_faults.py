@@ -55,15 +55,9 @@ FAULTS = {
 
 
 @pytest.fixture
-async def up():
-    async with ScriptedUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def ways():
-    async with ways_with() as sockets:
-        yield sockets
+def up(upstream):
+    """Short for what each test scripts."""
+    return upstream
 
 
 async def failing(asking: Awaitable[object]) -> ProviderError:

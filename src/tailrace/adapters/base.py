@@ -61,7 +61,7 @@ class Decoder(Protocol):
         """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
 
 
-Transport = Literal["http", "websocket"]
+TransportName = Literal["http", "websocket"]
 Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
 
 
@@ -84,7 +84,7 @@ class Wire:
     auth: str
     headers: Mapping[str, str] = field(default_factory=dict)
     request_headers: Callable[[ModelRequest, Quirks], Mapping[str, str]] = lambda request, quirks: {}
-    transports: tuple[Transport, ...] = ("http",)
+    transports: tuple[TransportName, ...] = ("http",)
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

@@ -27,7 +27,7 @@ _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_S = 10.0
 _LINGER_S = 1.0
 _PIECE_BYTES = 64 * 1024
-_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
 _MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
 
 # What aiohttp raises -> our code. An exception goes by the first of its bases that stands here.
@@ -295,7 +295,7 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 def redact(body: bytes, headers: Mapping[str, str]) -> bytes:
     """`body` without the keys that stand in the request's `headers`: some gateways echo them (design rule 9)."""
     for name, value in headers.items():
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if any(word in name.lower() for word in SECRET_WORDS):
             for secret in value.split():
                 if len(secret) > _MIN_SECRET:
                     body = body.replace(secret.encode(), b"***")

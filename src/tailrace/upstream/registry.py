@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from tailrace.adapters.base import Transport
+from tailrace.adapters.base import TransportName
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
@@ -33,7 +33,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    transport: Transport = "http"
+    transport: TransportName = "http"
 
 
 class Provider(Struct, kw_only=True, frozen=True):
@@ -55,7 +55,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    transport: Transport = "http"
+    transport: TransportName = "http"
 
     def __repr__(self) -> str:
         """Its name and wire: an operator may have put a secret into the headers."""

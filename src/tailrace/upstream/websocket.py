@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import aiohttp
+from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from tailrace.adapters.openai_responses.chain import read_request
-from tailrace.upstream.http import FAILURES, Call, Session, Timeouts, Upstream, failure, host_of
+from tailrace.upstream.http import FAILURES, SECRET_WORDS, Call, Session, Timeouts, Upstream, failure, host_of
 from tailrace.upstream.lane import TURN_STATE, Lane
 from tailrace.upstream.link import CLOSE_S, Link, Opened
 from tailrace.upstream.socket_policy import SocketError, SocketPolicy
@@ -27,7 +28,7 @@ from tailrace.wire.sse import MAX_EVENT_BYTES
 
 BETA = "responses_websockets=2026-02-06"  # the version of the protocol (OpenAI-Beta)
 _OF_A_POST = ("accept", "accept-encoding", "content-type", "x-api-key")
-_OF_A_CALL = frozenset({"traceparent"})  # differs from call to call, and changes nothing of who asks
+_OF_WHO_ASKS = (*SECRET_WORDS, "account")
 
 
 class Sockets:
@@ -96,7 +97,8 @@ class Sockets:
             lane.close(b"token-refresh")
             lane = None
         if lane is None:
-            lane = Lane(host_of(call.url), credentials, lambda said: self._connect(call, said), self._policy)
+            kept = replace(call, body=b"")
+            lane = Lane(host_of(call.url), credentials, lambda said: self._connect(kept, said), self._policy)
         self._lanes[place] = lane
         self._lanes.move_to_end(place)
         self._forget()
@@ -104,7 +106,8 @@ class Sockets:
 
     def _forget(self) -> None:
         """What has not been used for longest goes first; never what is in use."""
-        for place in list(self._lanes)[: max(len(self._lanes) - self._policy.sessions, 0)]:
+        over = len(self._lanes) - self._policy.sessions
+        for place in list(self._lanes)[:over] if over > 0 else ():
             if self._lanes[place].is_idle:
                 self._lanes.pop(place).close()
 
@@ -151,6 +154,6 @@ def _credentials(call: Call) -> bytes:
     """A digest of who asks: another key, another account, another socket."""
     digest = sha256()
     for name, value in sorted((name.lower(), value) for name, value in call.headers.items()):
-        if name not in _OF_A_CALL:
+        if any(word in name for word in _OF_WHO_ASKS):
             digest.update(f"{name}:{value}\n".encode())
     return digest.digest()
