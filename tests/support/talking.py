@@ -22,8 +22,8 @@ from tailrace.upstream.transport import Reply
 from tailrace.upstream.websocket import Sockets
 
 SECRET = "sk-verysecret-0123456789"
-LIMITS = Timeouts(connect_s=5, first_event_s=5, idle_s=5, total_s=20)
-QUICK = {"retry_wait_s": 0.0, "connect_s": 5.0}
+LIMITS = Timeouts(connect_s=20, first_event_s=20, idle_s=20, total_s=60)
+QUICK = {"retry_wait_s": 0.0, "connect_s": 20.0}
 TOOLS = [Tool(name="look", parameters={"type": "object", "properties": {"q": {"type": "string"}}})]
 
 
@@ -34,7 +34,7 @@ def ways_of(up: ScriptedUpstream) -> list[str]:
 
 async def soon(event: asyncio.Event) -> None:
     """Wait for it, within reason."""
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), 20)
 
 
 def frame(kind: str, *, last: bool = False, **fields: Any) -> Raw:

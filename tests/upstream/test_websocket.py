@@ -198,7 +198,7 @@ async def test_another_key_is_another_socket(up, ways):
 
 async def test_a_socket_that_has_idled_too_long_is_not_used_again(up):
     """It is closed when its time is up, whether or not anybody comes."""
-    async with ways_with(reuse_s=0.05) as ways:
+    async with ways_with(reuse_s=0.3) as ways:
         talk = Talk(up, ways).say("hi")
         await talk.ask()
         await soon(up.sockets[0].closed)
@@ -277,7 +277,7 @@ async def test_the_handshake_has_the_calls_headers_but_those_of_a_post(up, ways)
 
 async def test_what_a_handshake_says_is_said_back_within_the_turn(up):
     """Over the next socket and over HTTP; a new turn of the user's forgets where the last one was served."""
-    async with ways_with(reuse_s=0.05) as ways:
+    async with ways_with(reuse_s=0.3) as ways:
         talk = Talk(up, ways).say("hi")
         up.handshakes.append(Handshake(headers={**TURN_STATE, "x-other": "o"}))
         up.enqueue([Call("look")], [Call("look")], [Text("c")])

@@ -62,7 +62,7 @@ def up(upstream):
 
 async def failing(asking: Awaitable[object]) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await asyncio.wait_for(asking, 10)
+        await asyncio.wait_for(asking, 30)
     return caught.value
 
 
@@ -158,11 +158,12 @@ async def test_what_has_been_shown_is_never_made_good_unseen(up, fault, place):
     before, shown = PLACES[place]
     up.enqueue([*before, *FAULTS[fault], Text(" more"), Stall()])
     up.script = lambda asked: [Text("whole")]
-    async with ways_with(first_event_s=0.4, idle_s=0.4) as ways:
+    limit = 0.4 if fault == "silence" else 20.0
+    async with ways_with(first_event_s=limit, idle_s=limit) as ways:
         talk = Talk(up, ways).say("hi")
         taken: list[bytes] = []
         if not shown:
-            assert await asyncio.wait_for(talk.ask(taken), 10) == "whole"
+            assert await asyncio.wait_for(talk.ask(taken), 30) == "whole"
             assert len(up.requests) == 2
         else:
             error = await failing(talk.ask(taken))
@@ -329,10 +330,10 @@ async def test_a_peer_that_does_not_answer_pings_is_gone(up):
 
 
 async def test_a_peer_that_is_silent_and_answers_pings_is_waited_for(up):
-    async with ways_with(ping_s=0.02, pong_s=0.1) as ways:
+    async with ways_with(ping_s=0.02, pong_s=0.5) as ways:
         up.enqueue([Gate("g"), Text("alive")])
         asking = asyncio.create_task(Talk(up, ways).say("hi").ask())
-        while not up.sockets or up.sockets[0].pings < 15:
+        while not up.sockets or up.sockets[0].pings < 35:
             await asyncio.sleep(0.01)
         up.gate("g").open()
         assert await asking == "alive"
@@ -340,10 +341,10 @@ async def test_a_peer_that_is_silent_and_answers_pings_is_waited_for(up):
 
 
 async def test_a_peer_that_sends_and_never_pongs_is_there(up):
-    async with ways_with(ping_s=0.02, pong_s=0.2) as ways:
+    async with ways_with(ping_s=0.02, pong_s=0.5) as ways:
         up.handshakes.append(Handshake(pongs=False))
-        up.enqueue([Paced(0.01, (Burst(60),))])
-        assert (await Talk(up, ways).say("hi").ask()).split()[-1] == "60"
+        up.enqueue([Paced(0.01, (Burst(90),))])
+        assert (await Talk(up, ways).say("hi").ask()).split()[-1] == "90"
         assert len(up.sockets) == 1
 
 
