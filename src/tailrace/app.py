@@ -42,7 +42,9 @@ from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.socket_policy import SocketPolicy
 from tailrace.upstream.traffic import Traffic
+from tailrace.upstream.websocket import Sockets
 from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
@@ -157,8 +159,9 @@ async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
     tracing: Tracing, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
-    upstream = await stack.enter_async_context(Upstream())
-    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
+    http = await stack.enter_async_context(Upstream())
+    ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
+    caller = ModelCaller(ways, _timeouts(settings), _retries(settings), environ, traffic)
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
     driver = Driver(caller, known, engines.store, tracing, policy)
@@ -252,6 +255,13 @@ def _timeouts(settings: Settings) -> Timeouts:
         connect_s=up.connect_s, response_s=up.response_s, first_event_s=up.first_event_s, idle_s=up.idle_s,
         total_s=up.total_s,
     )  # fmt: skip
+
+
+def _sockets(settings: Settings) -> SocketPolicy:
+    own = settings.upstream.websocket
+    return SocketPolicy(
+        connect_s=own.connect_s, first_event_s=own.first_event_s, idle_s=own.idle_s, reuse_s=own.reuse_s
+    )
 
 
 def _retries(settings: Settings) -> RetryPolicy:

@@ -11,14 +11,14 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Begin, Bytes, Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.moves import Begin, Bytes, Close, Control, Cut, Fail, KeepAlive, Raw, Stall
 from tailrace.testing.wires.plan import Block, Closed, Flooded, Grew, Op, Opened, Plan
 from tailrace.testing.wires.shape import shaped
 
 Json = dict[str, Any]
 Step = bytes | Control
 
-_WORDLESS = (KeepAlive, Begin, Bytes)
+_WORDLESS = (KeepAlive, Begin, Bytes, Raw)
 _EPOCH = 1_750_000_000  # answers are dated from here, a second each: the same script gives the same bytes
 _MEMORY = 1024
 
@@ -145,7 +145,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     for op in plan.ops:
         if isinstance(op, Control):
             yield op
-            if isinstance(op, Cut | Stall):
+            if isinstance(op, Cut | Stall | Close):
                 return
             continue
         if not started and not isinstance(op, _WORDLESS):
@@ -155,7 +155,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
             yield from (renderer.grew(op.block, op.piece) for _ in range(op.times))
             continue
         yield _frame(op, renderer)
-        if isinstance(op, Fail):
+        if isinstance(op, Fail) or (isinstance(op, Raw) and op.last):
             return
     if not started:
         yield renderer.start()
@@ -176,6 +176,8 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return data
         case Begin():
             return b""  # to write anything sends the headers
+        case Raw(text):
+            return b"data: %b\n\n" % text.encode()
     return renderer.keep_alive
 
 
