@@ -11,7 +11,7 @@ from tailrace.adapters.openai_responses import request as responses_request
 from tailrace.adapters.openai_responses.decode import ResponsesDecoder
 from tailrace.fold.reducer import Reducer
 from tailrace.schema import codec
-from tailrace.schema.events import Payload, ResponseStart, StepStart
+from tailrace.schema.events import Payload, ProviderEvent, ResponseStart, StepStart, UsageUpdate
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem, MessageItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Tool
 from tailrace.testing.moves import Raw
@@ -62,7 +62,7 @@ async def hear(decoder: ResponsesDecoder, reply: Reply, taken: list[bytes] | Non
             taken.append(data)
         new = decoder.feed(data) if data else decoder.close()
         payloads.extend(new)
-        if new:
+        if any(not isinstance(payload, ProviderEvent | UsageUpdate) for payload in new):
             reply.progress()
         return not decoder.done
 

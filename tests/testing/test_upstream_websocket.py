@@ -72,7 +72,7 @@ async def test_a_response_is_gone_on_from_with_what_is_new_alone(up: ScriptedUps
         ([{"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}], "Duplicate"),
         ([{"type": "message", "role": "assistant", "content": "x"}], "Duplicate"),
         ([QUESTION], "No tool output"),
-        ([{"type": "function_call_output", "call_id": "c2", "output": "x"}], "No tool output"),
+        ([{"type": "function_call_output", "call_id": "c2", "output": "x"}], "No tool call"),
     ],
 )
 async def test_what_is_not_new_or_does_not_fit_is_refused(

@@ -160,7 +160,8 @@ class SocketSide:
             )
             return
         before = self.record.kept.pop(previous, []) if previous is not None else []
-        body = {**frame, "input": [*before, *(frame.get("input") or [])], "stream": True}
+        body = {name: value for name, value in frame.items() if name not in {"type", "previous_response_id"}}
+        body |= {"input": [*before, *(frame.get("input") or [])], "stream": True}
         problem = _complaint(frame, before) or self._wire.complaint(body, self._memory)
         if problem:
             await self._refuse(HttpError(400, message=problem))
