@@ -168,6 +168,23 @@ def test_a6_a_call_gets_its_signature_back():
     assert [part.get("thoughtSignature") for part in turns[1][1]] == [None, SIGNATURE, None]
 
 
+def given(*items):
+    """The signatures of the calls, in order."""
+    parts = [part for _, parts in contents(user(), *items, user()) for part in parts]
+    return [part.get("thoughtSignature") for part in parts if "functionCall" in part]
+
+
+def test_a_signature_finds_its_call_in_its_own_turn():
+    """Behind those of calls that are gone, and before those that protocols move to the front; never in another turn."""
+    first, second = signed("functionCall", "AAAA"), signed("functionCall", "AAAB")
+    one, two = (call("a"), output("a")), (call("b"), output("b"))
+    assert given(first, second, *one, *two) == ["AAAB", None]
+    assert given(first, second, call("a"), call("b"), output("a"), output("b")) == ["AAAA", "AAAB"]
+    assert given(call("a"), first, call("b"), output("a"), output("b")) == [None, "AAAA"]
+    assert given(first, agent("a"), user("and?"), *one) == [None]
+    assert given(first, *one, second, *two) == ["AAAA", "AAAB"]
+
+
 def test_a6_a_text_gets_its_signature_back():
     """On its last part."""
     message = agent("a", opaque=opaque("thoughtSignature/text", SIGNATURE, HOME))
@@ -267,9 +284,11 @@ def test_names_begin_with_a_letter(name):
 
 
 def test_one_call_at_a_time_is_an_instruction():
-    """The wire has no word for it; to be allowed several is its habit."""
-    assert build(ask(user(), parallel_tool_calls=False), {})["systemInstruction"] == {"parts": [{"text": ONE_CALL}]}
-    assert "systemInstruction" not in build(ask(user(), parallel_tool_calls=True), {})
+    """The wire has no word for it; to be allowed several is its habit, and without tools there is nothing to say."""
+    body = build(ask(user(), instructions="Be kind.", tools=[LOOK], parallel_tool_calls=False), {})
+    assert body["systemInstruction"] == {"parts": [{"text": f"Be kind.\n\n{ONE_CALL}"}]}
+    assert "systemInstruction" not in build(ask(user(), tools=[LOOK], parallel_tool_calls=True), {})
+    assert "systemInstruction" not in build(ask(user(), parallel_tool_calls=False), {})
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ delivered or a word was seen; and no socket and no task is left behind. A wire j
 """
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,24 +30,17 @@ from tailrace.schema.events import (
 )
 from tailrace.schema.items import FunctionCallItem
 from tailrace.schema.response import Response
-from tailrace.testing.moves import Bytes, Call, Move, Text
+from tailrace.testing.moves import Move, Text
 from tailrace.testing.upstream import WIRES as SCRIPTED
 from tailrace.testing.upstream import RecordedRequest, ScriptedUpstream
 from tailrace.testing.wires.base import Asked, ScriptedWire
-from tests.faults.catalog import TROUBLES, Trouble, garbage
+from tests.faults.catalog import PLACES, TROUBLES, WEATHER, Trouble, steps_of, table
 from tests.support.server import serving, settings
 from tests.support.sockets import sockets_to
 from tests.support.topology import standing_on
 
 pytestmark = pytest.mark.slow
 
-PLACES = ("before output", "after text", "after a tool call")
-SAID: dict[str, list[Move]] = {
-    "before output": [],
-    "after text": [Text("So far, so good. ")],
-    "after a tool call": [Call("weather", '{"city":"Paris"}', call_id="c1")],
-}
-WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 ATTEMPTS = 2
 
 
@@ -76,14 +68,6 @@ class Field:
 
     def requests(self, prompt: str) -> list[RecordedRequest]:
         return [request for request in self.upstream.requests if prompt in str(request.body)]
-
-
-def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
-    """The provider of this wire: the upstream's path, without what the wire adds itself."""
-    path, added = re.sub(r"\{.*?\}", "m", wire.path), WIRES[wire.name].path("m", True).partition("?")[0]
-    assert path.endswith(added)
-    base = upstream.origin + path.removesuffix(added)
-    return {"wire": wire.name, "base_url": base, "models": ["m"], "auth": "bearer"}
 
 
 @asynccontextmanager
@@ -210,15 +194,7 @@ async def test_every_fault_on_every_wire_wherever_it_strikes(
     """One terminal event, the right error, no replay of what was seen, no socket or task left."""
     ground = fields[trouble.is_silent]
     prompt = f"<{wire.name}, {trouble.name}, {place}>"
-    fault = [Bytes(garbage(wire)) if move == Bytes(b"garbage") else move for move in trouble.moves]
-    said = SAID[place]
-    if not trouble.is_head:
-        steps = [[*said, *fault]]
-    elif place == "before output":
-        steps = [fault]
-    else:
-        steps = [[*said, Call("weather", "{}", call_id="c0")] if place == "after text" else said, fault]
-    case = ground.cases[prompt] = Case(steps)
+    case = ground.cases[prompt] = Case(steps_of(trouble, place, wire))
     before = others()
     async with asyncio.timeout(20):
         events, response = await ran(ground, prompt, wire.name)

@@ -121,6 +121,10 @@ class StreamDecoder(ABC):
         The reason is `tool_calls` whenever there are finished calls and the provider saw no other reason to stop, and
         never without them (A12).
         """
+        overflow = self._overflow(reason)
+        if overflow is not None:
+            self._fail(overflow)
+            return
         if reason in {"stop", "tool_calls"}:
             reason = "tool_calls" if self._collector.calls else "stop"
         self._tell_rest()
@@ -135,6 +139,17 @@ class StreamDecoder(ABC):
             )
         )
         self.done = True
+
+    def _overflow(self, reason: FinishReason) -> ProviderError | None:
+        """Did the prompt not fit the model, though the provider does not say so (adapters/answer_quirks.py)?"""
+        quirks, usage = self._context.quirks, self._counts().usage
+        window = quirks.get("context_window") or 0
+        if window and usage is not None and usage.prompt_tokens > window and reason == "stop":
+            message = f"the prompt was cut short: it has {usage.prompt_tokens} tokens, and the model takes {window}"
+            return ProviderError("context_overflow", message)
+        if quirks.get("empty_length_is_overflow") and reason == "length" and self._collector.is_empty:
+            return ProviderError("context_overflow", "the prompt leaves the model no room for an answer")
+        return None
 
     def _fail(self, error: ProviderError) -> None:
         """The answer has ended badly. Tokens were spent all the same, so that what is known of them is told."""

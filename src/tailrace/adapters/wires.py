@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tailrace.adapters.answer_quirks import ANSWERS
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
@@ -67,13 +68,16 @@ WIRES: dict[str, Wire] = {
 
 PARTS = "input.parts"  # how the field is called of a part that a wire has no words for
 
-# The quirks that a provider's table may set, with what holds where it does not.
-QUIRKS: dict[str, Quirks] = {
+# What each wire's quirks are where a provider's table says nothing.
+_QUIRKS: dict[str, Quirks] = {
     "openai-responses": responses_quirks.DEFAULTS,
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
     "google-gemini": gemini_quirks.DEFAULTS,
 }
+
+# The quirks that a provider's table may set, with what holds where it does not.
+QUIRKS: dict[str, Quirks] = {wire: {**ANSWERS, **own} for wire, own in _QUIRKS.items()}
 
 
 def check(wire: str, model_id: str, quirks: Quirks, generation: Generation, items: Sequence[OutputItem] = ()) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from tailrace.adapters.markup import MARKUP
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.fold.cost import Price
 from tailrace.schema import codec
@@ -128,12 +129,7 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         raise SettingsError(f"{place}{at}: {error.message}") from error
     if known.wire not in WIRES:
         raise SettingsError(f"{place}.wire: {known.wire!r} is none of {', '.join(WIRES)}")
-    for quirk, said in known.quirks.items():
-        if quirk not in QUIRKS[known.wire]:
-            raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
-        usual = QUIRKS[known.wire][quirk]
-        if type(said) is not type(usual):
-            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
+    _check_quirks(known, place)
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
     base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)
@@ -149,6 +145,19 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         "needs": [missing for missing in (lack, unnamed, *(missing for _, missing in query.values())) if missing],
     }
     return codec.convert({**codec.to_builtins(known), **said}, Provider)
+
+
+def _check_quirks(known: _Table, place: str) -> None:
+    """Raises SettingsError for one that the wire has not, and for one of another kind than its own."""
+    for quirk, said in known.quirks.items():
+        if quirk not in QUIRKS[known.wire]:
+            raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+        usual = QUIRKS[known.wire][quirk]
+        if type(said) is not type(usual):
+            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
+    for kind in known.quirks.get("heal", ()):
+        if kind not in MARKUP:
+            raise SettingsError(f"{place}.quirks.heal: {kind!r} is none of {', '.join(MARKUP)}")
 
 
 def _listed(said: str | list[str]) -> list[str]:

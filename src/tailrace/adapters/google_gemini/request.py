@@ -17,8 +17,7 @@ these are left unsaid. The request's parameters: https://ai.google.dev/api/gener
 """
 
 import re
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +38,7 @@ from tailrace.adapters.canonical import (
 )
 from tailrace.adapters.google_gemini.quirks import DEFAULTS, MODELS
 from tailrace.adapters.google_gemini.schema import google_schema
-from tailrace.adapters.google_gemini.signatures import part_of
+from tailrace.adapters.google_gemini.signatures import part_of, signed_parts
 from tailrace.adapters.google_gemini.thinking import thinking_config
 from tailrace.adapters.tools import Offer, ToolNames, as_function, narrowed, offer_of
 from tailrace.schema.errors import InvalidRequest
@@ -60,11 +59,13 @@ from tailrace.schema.items import (
 from tailrace.schema.request import (
     AllowedTools,
     AnyTool,
+    CustomTool,
     Generation,
     HostedTool,
     ModelRequest,
     NamedToolChoice,
     OutputFormat,
+    Tool,
 )
 
 Json = dict[str, Any]
@@ -105,7 +106,7 @@ def build(request: ModelRequest, quirks: Quirks) -> Json:
     refuse(generation, "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     system, items = head(request)
-    if generation.parallel_tool_calls is False:
+    if generation.tools and generation.parallel_tool_calls is False:
         system = f"{system}\n\n{ONE_CALL}" if system else ONE_CALL
     config = {**_sampling(generation), **thinking_config(generation, row), **_format(generation.output_format)}
     body: Json = {
@@ -208,9 +209,7 @@ def _name(tool: AnyTool) -> str:
     return names.of_tool(tool)
 
 
-def _function(tool: AnyTool) -> Json:
-    if isinstance(tool, HostedTool):
-        return tool.data
+def _function(tool: Tool | CustomTool) -> Json:
     plain = as_function(tool)
     said: Json = {"name": names.of_tool(tool)}
     if plain.description:
@@ -222,18 +221,19 @@ def _function(tool: AnyTool) -> Json:
 
 
 class _Conversation:
-    """Turns items into turns; it remembers the calls by id, and the signatures that wait for their part."""
+    """Turns items into turns; it knows the calls by id, and the signatures by the place of their part."""
 
     def __init__(self, request: ModelRequest, row: Quirks) -> None:
         self._request = request
         self._row = row
         self._calls = {item.call_id: item for item in request.items if isinstance(item, FunctionCallItem)}
-        self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
+        self._signatures: dict[int, str] = {}
 
-    def contents(self, items: Iterable[OutputItem]) -> list[Json]:
+    def contents(self, items: Sequence[OutputItem]) -> list[Json]:
         """The turns, in order."""
+        self._signatures = signed_parts(items, self._returned)
         turns: list[tuple[str, list[Json]]] = []
-        for speaker, parts in (said for item in items for said in self._said(item)):
+        for speaker, parts in (said for at, item in enumerate(items) for said in self._said(at, item)):
             if not turns or turns[-1][0] != speaker:
                 turns.append((speaker, []))
             turns[-1][1].extend(parts)
@@ -244,7 +244,7 @@ class _Conversation:
             turns.insert(0, ("user", [{"text": BEGIN}]))
         return [{"role": "model" if who == "model" else "user", "parts": self._signed(parts)} for who, parts in turns]
 
-    def _said(self, item: OutputItem) -> Iterator[tuple[str, list[Json]]]:
+    def _said(self, at: int, item: OutputItem) -> Iterator[tuple[str, list[Json]]]:
         """Who says it (`model`, `user`, `tool`), and in which parts; nothing for what is not said on this wire."""
         match item:
             case MessageItem():
@@ -256,11 +256,11 @@ class _Conversation:
             case ReasoningItem():
                 yield from self._thought(item)
             case FunctionCallItem():
-                yield "model", [{"functionCall": self._call(item), **self._signature("functionCall")}]
+                yield "model", [{"functionCall": self._call(item), **self._signature(at)}]
             case FunctionCallOutputItem():
                 yield from self._output(item)
             case ProviderItem(provider_type=kind, data=data) if kind in OWN_PARTS and isinstance(data, dict):
-                yield "model", [{**data, **self._signature(kind)}]
+                yield "model", [{**data, **self._signature(at)}]
             case _:
                 return
 
@@ -270,20 +270,17 @@ class _Conversation:
         return data if data and _BASE64.fullmatch(data) else None
 
     def _thought(self, item: ReasoningItem) -> Iterator[tuple[str, list[Json]]]:
-        """Thoughts go back only with a signature of theirs; that of another part waits for it."""
+        """Thoughts go back only with a signature of theirs; that of another part stands there."""
         if item.opaque is None or (signature := self._returned(item.opaque)) is None:
             return
-        part = part_of(item.opaque.kind) or ""
+        part = part_of(item.opaque.kind)
         if part == "thought":
             yield "model", [{"text": item.content, "thought": True, "thoughtSignature": signature}]
         elif part == "text":
             yield "model", [{"text": "", "thoughtSignature": signature}]
-        else:
-            self._waiting[part].append(signature)
 
-    def _signature(self, part: str) -> Json:
-        waiting = self._waiting[part]
-        return {"thoughtSignature": waiting.popleft()} if waiting else {}
+    def _signature(self, at: int) -> Json:
+        return {"thoughtSignature": self._signatures[at]} if at in self._signatures else {}
 
     def _call(self, item: FunctionCallItem) -> Json:
         return {**self._id(item.call_id), "name": names.of(item.name, item.namespace), "args": arguments_of(item)}

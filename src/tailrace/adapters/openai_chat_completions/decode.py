@@ -91,7 +91,6 @@ class ChatDecoder(StreamDecoder):
         self._is_whole = False  # does the choice at hand bring its message whole?
         self._usage: Json = {}
         row = look_up(context.model_id, DEFAULTS, MODELS, context.quirks)
-        self._empty_length_is_overflow = row["empty_length_is_overflow"]
         special_tokens, cumulative = row["special_tokens"], row["cumulative_reasoning"]
         self._text = Tidy(special_tokens=True, cumulative=False) if special_tokens else None
         untidy = special_tokens or cumulative
@@ -299,9 +298,6 @@ class ChatDecoder(StreamDecoder):
             self._visible().text("text", held)
         if self._message is not None:
             self._message.done()
-        elif reason == "length" and self._empty_length_is_overflow and not self._calls:
-            self._fail(ProviderError("context_overflow", "the model had no room for an answer"))
-            return
         self._calls.settle(reason if reason or not self._finish_reason else "stop")
         self._finish(reason or "stop")
 
