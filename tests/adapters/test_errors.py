@@ -130,6 +130,12 @@ def test_every_word_of_a_vendor_is_in_the_table(wire: str, word: str):
         (529, anthropic("overloaded_error"), "overloaded", True),
         (418, b"", "invalid_request", False),
         (400, b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"No."}}', "invalid_request", False),
+        (
+            400,
+            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}],"message":"No."}}',
+            "authentication",
+            False,
+        ),
         (429, b'[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"No."}}]', "rate_limited", True),
         (400, b'{"message":"No.","__type":"ThrottlingException"}', "rate_limited", True),
         (400, b'{"object":"error","message":"No.","type":"BadRequestError","code":400}', "invalid_request", False),

@@ -26,6 +26,8 @@ OTHERWISE = {
     "derived.truncated-mid-character": "the SDK drops the item under way; here it stays, cancelled, with what came",
     "derived.truncated-mid-event": "the SDK shows the cut call as a call; here it is cancelled and can never be run",
     "derived.overloaded-midstream": "the SDK shows the cut call as a call; here it is cancelled and can never be run",
+    "google.stream-tool-call-array-arguments-missing-terminal-function-call.25c627": "the SDK leaves the pieces of the"
+    " call's arguments as they came; here they are put together",
     "anthropic.spliced-message-start.2ac79b": "the SDK mixes the deltas of two streams into one call's arguments",
 }
 
@@ -108,7 +110,7 @@ def test_every_recording_is_what_the_vendor_s_sdk_makes_of_it(recording):
         return
     heard = hear(recording)
     if recording.scenario in OTHERWISE:
-        assert heard.calls == [] or recording.scenario.startswith("anthropic.")
+        assert heard.calls == [] or recording.scenario.startswith(("anthropic.", "google."))
         return
     compare = comparison()
     expected = SHARED / "recordings" / "expected" / recording.wire / f"{recording.scenario}.json"

@@ -43,6 +43,9 @@ UNSAID = {
     ("openai-chat-completions", "max_tool_calls"),
     ("anthropic-messages", "prompt_cache_key"),
     ("openai-chat-completions", "prompt_cache_key"),
+    ("google-gemini", "max_tool_calls"),
+    ("google-gemini", "prompt_cache_key"),
+    ("google-gemini", "user"),
 }
 
 
@@ -70,6 +73,7 @@ def test_a_field_is_said_or_refused(wire, name):
     [
         ("openai-responses", {"top_k", "stop", "seed", "frequency_penalty", "presence_penalty"}),
         ("openai-chat-completions", {"top_k", "reasoning_summary", "thinking_budget"}),
+        ("google-gemini", {"verbosity", "reasoning_summary"}),
         (
             "anthropic-messages",
             {"seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity", "reasoning_summary"},
@@ -127,7 +131,7 @@ def test_the_row_of_the_model_and_the_quirks_of_the_provider_count_in_a_check():
     with pytest.raises(InvalidRequest):
         check("openai-responses", "gpt-4o", {}, Generation(reasoning_effort="low"))
     with pytest.raises(InvalidRequest):
-        check("openai-chat-completions", "m", {"tool_choice": False}, Generation(tools=[LOOK], tool_choice="required"))
+        check("openai-chat-completions", "m", {"tool_choice": "no"}, Generation(tools=[LOOK], tool_choice="required"))
 
 
 @pytest.mark.parametrize("wire", ALL)

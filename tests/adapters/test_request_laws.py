@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.google_gemini.request import build as gemini
 from tailrace.adapters.openai_chat_completions.request import build as chat
 from tailrace.adapters.openai_responses.request import build as responses
 from tailrace.schema import codec
@@ -25,7 +26,9 @@ generations = st.fixed_dictionaries(
         "temperature": st.floats(0, 2),
     },
 )
-models = st.sampled_from(["model-1", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5"])
+models = st.sampled_from(
+    ["model-1", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5", "gemini-2.5-pro", "gemini-3-pro"]
+)
 
 
 def outcome(build, request):
@@ -36,7 +39,7 @@ def outcome(build, request):
         return error.field
 
 
-@pytest.mark.parametrize("build", [responses, messages, chat])
+@pytest.mark.parametrize("build", [responses, messages, chat, gemini])
 @given(items=any_items, generation=generations, model=models)
 def test_a_request_is_json_or_refused_by_name(build, items, generation, model):
     """Whatever a conversation holds: JSON, the same each time, or InvalidRequest with a field; never another error."""

@@ -59,7 +59,22 @@ def test_a6_reasoning_details_of_the_chat_wire():
     """What a host sent to be sent back, and the call with its arguments as they came."""
     details = [{"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0, "format": "f"}]
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{ "at": "sky" }'}}
+    call["extra_content"] = {"google": {"thought_signature": "sig+/="}}
     message = {"role": "assistant", "content": "I look.", "reasoning_details": details, "tool_calls": [call]}
     answer = {"id": "c", "object": "chat.completion", "model": "m",
               "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}  # fmt: skip
     assert again("openai-chat-completions", answer)["messages"][1] == message
+
+
+def test_a6_signed_parts_of_the_gemini_wire():
+    """Thoughts, texts, the provider's own parts and calls, each with its signature: the same parts in order."""
+    parts = [
+        {"text": "hm", "thought": True, "thoughtSignature": "AAAA"},
+        {"text": "I look.", "thoughtSignature": "AAAB"},
+        {"toolCall": {"id": "t", "toolType": "GOOGLE_SEARCH_WEB", "args": {}}, "thoughtSignature": "AAAC"},
+        {"toolResponse": {"id": "t", "response": {"found": "x" * 99}}, "thoughtSignature": "AAAD"},
+        {"executableCode": {"language": "PYTHON", "code": "1"}},
+        {"functionCall": {"id": "call_1", "name": "look", "args": {"at": "sky"}}, "thoughtSignature": "AAAE"},
+    ]
+    answer = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    assert again("google-gemini", answer)["contents"][1] == {"role": "model", "parts": parts}

@@ -57,7 +57,7 @@ def test_what_only_narrows_is_told_in_words():
 def test_listed_values_have_their_type():
     """Which structured outputs want to be said."""
     assert within(OPENAI, {"enum": ["a", None]}) == {"enum": ["a", None], "type": ["string", "null"]}
-    assert within(OPENAI, {"const": 7}) == {"const": 7, "type": "integer"}
+    assert within(OPENAI, {"const": 7}) == {"enum": [7], "type": "integer"}
 
 
 def test_one_of_becomes_any_of():
@@ -132,7 +132,7 @@ def test_the_greatest_that_fits():
     assert strict_schema(nested(MOST_LEVELS), OPENAI) is not None
 
 
-@pytest.mark.parametrize("wire", sorted(WIRES))
+@pytest.mark.parametrize("wire", sorted({*WIRES} - {"google-gemini"}))  # that one knows no strictness
 def test_one_odd_tool_does_not_cost_the_others_their_strictness(wire):
     """It is offered as it is, without."""
     odd = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -356,7 +356,8 @@ async def test_c30_c31_just_the_tools_asked_for_are_offered(server: Served, wire
     await run(server, tools=[WEATHER, other], model_id=f"{wire}/m")
     await run(server, model_id=f"{wire}/m")
     offered, none = (request.body for request in server.upstream.requests)
-    names = [tool.get("name") or tool["function"]["name"] for tool in offered["tools"]]
+    tools = offered["tools"][0].get("functionDeclarations", offered["tools"])
+    names = [tool.get("name") or tool["function"]["name"] for tool in tools]
     assert names == ["weather", "now"]
     assert "tools" not in none
 

@@ -247,11 +247,38 @@ async def test_doctor_says_what_is_configured_and_what_answers(cli, tmp_path: Pa
         '[providers.gone]\nwire = "openai-responses"\nbase_url = "http://127.0.0.1:1"\n'
         '[aliases]\nfast = "openai/gpt-5"\n'
     )
-    ended = await cli("doctor", "--url", server.url, ANTHROPIC_API_KEY="")
+    ended = await cli("doctor", "--all", "--url", server.url, ANTHROPIC_API_KEY="")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert "mine\topenai-responses\tanswers" in lines
     assert "gone\topenai-responses\tdoes not answer" in lines
     assert "anthropic\tanthropic-messages\tneeds ANTHROPIC_API_KEY" in lines
-    assert "aliases.fast: provider 'openai' has no key: set OPENAI_API_KEY" in lines
+    assert "aliases.fast: provider 'openai' is not set up: set OPENAI_API_KEY" in lines
+    azure = next(line for line in lines if line.startswith("azure\t"))
+    assert azure.endswith("needs AZURE_OPENAI_API_KEY, and AZURE_OPENAI_BASE_URL or AZURE_OPENAI_RESOURCE_NAME")
     assert lines[-1] == f"{server.url} is ready"
+    assert server.upstream.requests == []
+    short = (await cli("doctor", "--url", server.url)).out.splitlines()
+    assert "mine\topenai-responses\tanswers" in short
+    assert not any("needs OPENAI_API_KEY" in line for line in short)
+    assert any(line.endswith("more are not set up: `tailrace doctor --all` says what each needs") for line in short)
+
+
+async def test_run_with_a_model_of_gemini_s(cli, tmp_path: Path, upstream: ScriptedUpstream):
+    """The built-in provider, by its name alone; the thread goes on. Its key goes to it and is not shown."""
+    environ = {"GEMINI_API_KEY": "k-not-to-be-seen", "GOOGLE_GEMINI_BASE_URL": upstream.origin}
+    async with serving(settings(tmp_path / "data", upstream), upstream, environ) as server:
+        upstream.enqueue([Reasoning("Well."), Text("Hello.")])
+        first = await cli("run", "remember Grüße", "--model", "gemini/gemini-3-flash-preview", "--url", server.url)
+        assert (first.code, first.out) == (0, "Hello.\n")
+        thread = first.err.split()[1]
+        second = await cli(
+            "run", "what did I say", "--thread", thread, "--model", "gemini/gemini-2.5-pro", "--url", server.url
+        )
+        assert "remember Grüße" in second.out
+    assert [request.path.rpartition("/")[2] for request in upstream.requests] == [
+        "gemini-3-flash-preview:streamGenerateContent",
+        "gemini-2.5-pro:streamGenerateContent",
+    ]
+    assert upstream.requests[0].headers["x-goog-api-key"] == "***"
+    assert "k-not-to-be-seen" not in f"{first} {second}"

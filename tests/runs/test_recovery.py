@@ -107,6 +107,16 @@ def test_tries_share_one_budget_until_a_call_goes_well():
     assert (tries.since, tries.made) == (200.0, 1)
 
 
+@pytest.mark.parametrize(("shown", "move"), [("nothing", Again(0.0)), ("thoughts", GiveUp()), ("whole", GiveUp())])
+def test_another_key_is_tried_at_once_as_long_as_nothing_was_shown(shown, move):
+    """Also where the error would be hopeless with the same key."""
+    tries = Tries()
+    tries.begin(0.0)
+    error = ProviderError("authentication", "m", retry_after=30.0)
+    assert recover(error, shown, tries, 0.0, POLICY, lambda: 0.5, elsewhere=True) == move
+    assert recover(error, shown, tries, 0.0, POLICY, lambda: 0.5) == GiveUp()
+
+
 async def ran(client: Client, **body: object) -> tuple[list[Event], Response]:
     """Submit and read to the end; the log is legal and adds up to what is stored."""
     run_id = (await client.submit(**{"prompt": "x", **body}))["run_id"]

@@ -84,6 +84,11 @@ def _chunk(delta: Any, finish: str | None = None, **fields: Any) -> dict[str, An
     }
 
 
+def _response(*parts: Any, **fields: Any) -> dict[str, Any]:
+    candidate = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
+    return {"responseId": "chat_1", "modelVersion": "m-1", "candidates": [candidate], **fields}
+
+
 _TEXT, _THOUGHT, _ARGUMENTS = "It is caf\u00e9 \U0001f600 time.", "Look at the clock.", '{"zone":"Europe/Paris"}'
 _USAGE = {"input_tokens": 20, "output_tokens": 9, "total_tokens": 29, "output_tokens_details": {"reasoning_tokens": 4}}
 _CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "clock"}
@@ -169,6 +174,23 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
         ),
         _chunk({}, "tool_calls", usage={"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29}),
     ],
+    "google-gemini": [
+        _response({"text": _THOUGHT[:7], "thought": True}),
+        _response({"text": _THOUGHT[7:], "thought": True, "thoughtSignature": "sealed"}),
+        *(_response({"text": piece}) for piece in (_TEXT[:9], _TEXT[9:])),
+        _response({"functionCall": {"id": "call_1", "name": "clock", "args": {"zone": "Europe/Paris"}}}),
+        {
+            "responseId": "chat_1",
+            "modelVersion": "m-1",
+            "candidates": [{"content": {}, "index": 0, "finishReason": "STOP"}],
+            "usageMetadata": {
+                "promptTokenCount": 20,
+                "candidatesTokenCount": 5,
+                "thoughtsTokenCount": 4,
+                "totalTokenCount": 29,
+            },
+        },
+    ],
 }
 
 # The same answers, not streamed.
@@ -202,5 +224,21 @@ BODIES: dict[str, dict[str, Any]] = {
             }
         ],
         "usage": {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29},
+    },
+    "google-gemini": {
+        **ANSWERS["google-gemini"][-1],
+        "candidates": [
+            {
+                "content": {
+                    "role": "model",
+                    "parts": [
+                        {"text": _THOUGHT, "thought": True, "thoughtSignature": "sealed"},
+                        {"text": _TEXT},
+                        {"functionCall": {"id": "call_1", "name": "clock", "args": {"zone": "Europe/Paris"}}},
+                    ],
+                },
+                "finishReason": "STOP",
+            }
+        ],
     },
 }

@@ -19,13 +19,20 @@ from tailrace.settings import Settings
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support import topology
 
-WIRES = {"responses": "openai-responses", "messages": "anthropic-messages", "chat": "openai-chat-completions"}
+WIRES = {
+    "responses": "openai-responses",
+    "messages": "anthropic-messages",
+    "chat": "openai-chat-completions",
+    "google": "google-gemini",
+}
 
 
 def providers(upstream: ScriptedUpstream) -> dict[str, dict[str, Any]]:
     """The scripted upstream as one provider per wire."""
-    urls = {name: upstream.url.removesuffix("/v1") if name == "messages" else upstream.url for name in WIRES}
-    return {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in WIRES.items()}
+    urls = {"messages": upstream.origin, "google": f"{upstream.origin}/v1beta"}
+    return {
+        name: {"wire": wire, "base_url": urls.get(name, upstream.url), "models": ["m"]} for name, wire in WIRES.items()
+    }
 
 
 def settings(data: Path, upstream: ScriptedUpstream, /, **sections: Mapping[str, Any]) -> Settings:

@@ -26,18 +26,25 @@ from tailrace.testing.moves import (
 from tailrace.testing.upstream import WIRES, ScriptedUpstream
 from tailrace.testing.wires.base import Memory, Ticket, is_sealed, sign, steps
 from tailrace.testing.wires.plan import make_plan
+from tests.support.words import (
+    CHAT,
+    GEMINI,
+    MESSAGES,
+    PATHS,
+    RESPONSES,
+    asking,
+    calls,
+    deltas,
+    frames,
+    post,
+    reason,
+    sending,
+    stream,
+    text,
+    whole,
+    with_outputs,
+)
 
-PATHS = {
-    "openai-responses": "/responses",
-    "anthropic-messages": "/messages",
-    "openai-chat-completions": "/chat/completions",
-}
-RESPONSES, MESSAGES, CHAT = PATHS
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
-    "required": ["city"],
-}
 every_wire = pytest.mark.parametrize("wire", PATHS)
 
 
@@ -51,106 +58,6 @@ async def up():
 async def client():
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-def asking(wire: str, *texts: str, tools: bool = False, stream: bool = True) -> dict:
-    """A request in the wire's form: `texts` by turns from user and assistant."""
-    turns = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
-    function = {"name": "get_weather", "parameters": SCHEMA}
-    if wire == RESPONSES:
-        offered = [{"type": "function", **function}]
-        body = {"model": "m", "input": turns, "include": ["reasoning.encrypted_content"]}
-    elif wire == MESSAGES:
-        offered = [{"name": "get_weather", "input_schema": SCHEMA}]
-        body = {"model": "m", "max_tokens": 2000, "messages": turns}
-    else:
-        offered = [{"type": "function", "function": function}]
-        body = {"model": "m", "messages": turns, "stream_options": {"include_usage": True}}
-    return {**body, "stream": stream, **({"tools": offered} if tools else {})}
-
-
-async def post(client, up, wire, body):
-    async with client.post(up.url + PATHS[wire], data=codec.encode(body)) as response:
-        return response.status, response.headers, await response.read()
-
-
-async def stream(client, up, wire, body) -> list[dict]:
-    status, headers, raw = await post(client, up, wire, body)
-    assert status == 200, raw
-    assert headers["content-type"].startswith("text/event-stream")
-    return frames(raw)
-
-
-async def whole(client, up, wire, body) -> dict:
-    status, _, raw = await post(client, up, wire, {**body, "stream": False})
-    assert status == 200, raw
-    return codec.decode_any(raw)
-
-
-def frames(raw: bytes) -> list[dict]:
-    """The JSON of each event; its `event:` line, where there is one, says its type."""
-    found = []
-    for frame in raw.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in frame.split("\n") if line and not line.startswith(":"))
-        if fields and fields["data"] != "[DONE]":
-            data = codec.decode_any(fields["data"])
-            assert fields.get("event") in {None, data.get("type")}
-            found.append(data)
-    return found
-
-
-def deltas(wire: str, events: list[dict]) -> list[str]:
-    """The pieces of visible text."""
-    if wire == RESPONSES:
-        return [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
-    if wire == MESSAGES:
-        found = (event["delta"] for event in events if event["type"] == "content_block_delta")
-        return [delta["text"] for delta in found if delta["type"] == "text_delta"]
-    found = (choice["delta"] for event in events for choice in event.get("choices", ()))
-    return [delta["content"] for delta in found if delta.get("content")]
-
-
-def text(wire: str, answer: dict) -> str:
-    """The visible text of a whole answer."""
-    if wire == RESPONSES:
-        parts = [part for item in answer["output"] for part in item.get("content") or ()]
-    elif wire == MESSAGES:
-        parts = [block for block in answer["content"] if block["type"] == "text"]
-    else:
-        return answer["choices"][0]["message"]["content"] or ""
-    return "".join(part["text"] for part in parts)
-
-
-def calls(wire: str, answer: dict) -> list[tuple[str, str, object]]:
-    """Id, name and arguments of the calls in a whole answer."""
-    if wire == RESPONSES:
-        items = [item for item in answer["output"] if item["type"] == "function_call"]
-        return [(item["call_id"], item["name"], codec.decode_any(item["arguments"])) for item in items]
-    if wire == MESSAGES:
-        return [(use["id"], use["name"], use["input"]) for use in answer["content"] if use["type"] == "tool_use"]
-    found = answer["choices"][0]["message"].get("tool_calls") or ()
-    return [(c["id"], c["function"]["name"], codec.decode_any(c["function"]["arguments"])) for c in found]
-
-
-def reason(wire: str, answer: dict) -> str:
-    if wire == RESPONSES:
-        return (answer["incomplete_details"] or {"reason": answer["status"]})["reason"]
-    return answer["stop_reason"] if wire == MESSAGES else answer["choices"][0]["finish_reason"]
-
-
-def with_outputs(wire: str, body: dict, answer: dict, *outputs: str) -> dict:
-    """The next request: `answer` in the history, and what the tools said."""
-    pairs = list(zip(calls(wire, answer), outputs, strict=True))
-    if wire == RESPONSES:
-        results = [{"type": "function_call_output", "call_id": call[0], "output": said} for call, said in pairs]
-        return {**body, "input": [*body["input"], *answer["output"], *results]}
-    if wire == MESSAGES:
-        results = [{"type": "tool_result", "tool_use_id": call[0], "content": said} for call, said in pairs]
-        turn = [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": results}]
-    else:
-        results = [{"role": "tool", "tool_call_id": call[0], "content": said} for call, said in pairs]
-        turn = [answer["choices"][0]["message"], *results]
-    return {**body, "messages": [*body["messages"], *turn]}
 
 
 # --- answers ------------------------------------------------------------------------------------------------------
@@ -175,7 +82,7 @@ async def test_weather_calls_the_offered_tool_and_tells_its_output(up, client, w
     ((call_id, name, arguments),) = calls(wire, answer)
     assert (name, arguments) == ("get_weather", {"city": "Paris"})
     assert call_id
-    assert reason(wire, answer) in {"completed", "tool_use", "tool_calls"}
+    assert reason(wire, answer) in {"completed", "tool_use", "tool_calls", "STOP"}
     then = await whole(client, up, wire, with_outputs(wire, body, answer, "sunny, 21 degrees"))
     assert "sunny, 21 degrees" in text(wire, then)
     assert calls(wire, then) == []
@@ -224,9 +131,9 @@ async def test_odd_endings(up, client, wire, prompt):
     assert "".join(pieces) == text(wire, answer)
     if prompt == "empty":
         assert pieces == []
-        assert reason(wire, answer) in {"completed", "end_turn", "stop"}
+        assert reason(wire, answer) in {"completed", "end_turn", "stop", "STOP"}
     else:
-        assert reason(wire, answer) in {"max_output_tokens", "max_tokens", "length"}
+        assert reason(wire, answer) in {"max_output_tokens", "max_tokens", "length", "MAX_TOKENS"}
 
 
 @every_wire
@@ -253,14 +160,16 @@ async def test_the_same_requests_get_the_same_bytes_and_no_id_twice(client, wire
 async def test_usage_is_an_estimate_or_what_the_script_says(up, client, wire):
     """Both ways in the wire's own words."""
     up.enqueue([Text("x" * 40)], [Text("a"), Spent(100, 20, cached=30, reasoning=5)])
-    first = (await whole(client, up, wire, asking(wire, "hi")))["usage"]
-    second = (await whole(client, up, wire, asking(wire, "hi")))["usage"]
-    assert (first.get("output_tokens") or first.get("completion_tokens")) == 10
+    name = "usageMetadata" if wire == GEMINI else "usage"
+    first = (await whole(client, up, wire, asking(wire, "hi")))[name]
+    second = (await whole(client, up, wire, asking(wire, "hi")))[name]
+    counts = ("output_tokens", "completion_tokens", "candidatesTokenCount")
+    assert next(first[count] for count in counts if count in first) == 10
     if wire == MESSAGES:
         assert (second["input_tokens"], second["cache_read_input_tokens"], second["output_tokens"]) == (70, 30, 20)
     else:
         assert 100 in second.values()
-        assert second["total_tokens"] == 120
+        assert second["totalTokenCount" if wire == GEMINI else "total_tokens"] == 120
 
 
 async def test_the_responses_stream_is_numbered_and_whole(up, client):
@@ -316,6 +225,8 @@ async def test_a_refusal_is_said_in_the_wires_way(up, client, wire):
     events = await stream(client, up, wire, asking(wire, "x"))
     if wire == MESSAGES:
         assert answer["stop_reason"] == "refusal"
+    elif wire == GEMINI:
+        assert reason(wire, answer) == events[-1]["candidates"][0]["finishReason"] == "SAFETY"
     elif wire == RESPONSES:
         assert answer["output"][0]["content"] == [{"type": "refusal", "refusal": "I will not."}]
         assert "".join(e["delta"] for e in events if e["type"] == "response.refusal.delta") == "I will not."
@@ -337,7 +248,7 @@ async def test_models_are_listed(up, client):
 async def test_a_gate_freezes_the_stream(up, client, wire):
     """Nothing behind the gate comes before it opens."""
     up.enqueue([Text("before", chunk=99), Gate("g"), Text(" after", chunk=99)])
-    async with client.post(up.url + PATHS[wire], data=codec.encode(asking(wire, "x"))) as response:
+    async with sending(client, up, wire, asking(wire, "x")) as response:
         await up.gate("g").reached.wait()
         first = await response.content.readany()
         assert b"before" in first
@@ -433,6 +344,8 @@ async def test_an_error_in_mid_stream_is_the_last_thing_said(up, client, wire):
 @pytest.mark.parametrize(("code", "word"), [("overloaded", "overloaded"), ("rate_limited", "rate_limit")])
 async def test_the_kind_of_an_error_is_told(up, client, wire, code, word):
     """A canonical code becomes the vendor's."""
+    if wire == GEMINI:
+        word = {"overloaded": "UNAVAILABLE", "rate_limited": "RESOURCE_EXHAUSTED"}[code]
     up.enqueue([Fail(code, "no")])
     events = await stream(client, up, wire, asking(wire, "x"))
     assert word in codec.encode(events[-1]).decode()
@@ -444,7 +357,7 @@ async def test_http_errors_by_word(up, client, wire, status):
     """Status, Retry-After and the vendor's error body."""
     got, headers, raw = await post(client, up, wire, asking(wire, f"http {status} retry-after 7"))
     assert (got, headers["retry-after"]) == (status, "7")
-    assert codec.decode_any(raw)["error"]["type"]
+    assert codec.decode_any(raw)["error"]["status" if wire == GEMINI else "type"]
     _, headers, _ = await post(client, up, wire, asking(wire, f"http {status}"))
     assert "retry-after" not in headers
 
@@ -489,7 +402,7 @@ async def test_a_call_without_its_output_is_refused(up, client, wire):
     body = asking(wire, "weather", tools=True)
     answer = await whole(client, up, wire, body)
     request = with_outputs(wire, body, answer, "sunny")
-    for history in (request.get("input"), request.get("messages")):
+    for history in (request.get("input"), request.get("messages"), request.get("contents")):
         if history:
             history.pop()
     up.enqueue([Text("kept")])
@@ -504,9 +417,9 @@ async def test_an_output_without_its_call_is_refused(up, client, wire):
     """Nobody asked for it."""
     body = asking(wire, "weather", tools=True)
     request = with_outputs(wire, body, await whole(client, up, wire, body), "sunny")
-    history = request["input"] if wire == RESPONSES else request["messages"]
-    kept = [history[0], history[-1]]
-    status, _, _ = await post(client, up, wire, {**request, "input" if wire == RESPONSES else "messages": kept})
+    name = {RESPONSES: "input", GEMINI: "contents"}.get(wire, "messages")
+    history = request[name]
+    status, _, _ = await post(client, up, wire, {**request, name: [history[0], history[-1]]})
     assert status == 400
 
 
@@ -557,7 +470,8 @@ async def test_encrypted_reasoning_must_come_back_unchanged(up, client):
 async def test_what_is_no_request_is_refused(up, client, wire):
     """No JSON, no model."""
     for raw in (b"{", b"[]", b"{}"):
-        async with client.post(up.url + PATHS[wire], data=raw) as response:
+        address = up.url + PATHS[wire] + ("generateContent" if wire == GEMINI else "")
+        async with client.post(address, data=raw) as response:
             assert response.status == 400
 
 
@@ -577,7 +491,7 @@ moves = st.one_of(
 @given(st.lists(moves, max_size=8), st.sampled_from(WIRES))
 def test_a_stream_adds_up_to_the_whole_answer(script, wire):
     """Whatever the script: the pieces of text, joined, are the text of the non-streaming answer."""
-    body = asking(wire.name, "x")
+    body = {**asking(wire.name, "x"), "model": "m"}
     plan = make_plan(script, 10)
     renderer = wire.renderer(plan, Ticket("s", 1), body, Memory())
     raw = b"".join(step for step in steps(plan, renderer) if isinstance(step, bytes))

@@ -22,7 +22,7 @@ WORDS: dict[str, str] = {
     word: code
     for code, words in {
         "authentication": "authentication_error invalid_api_key invalid_authentication unauthenticated unauthorized"
-        " token_expired unrecognizedclientexception expiredtokenexception invalidsignatureexception",
+        " token_expired api_key_invalid unrecognizedclientexception expiredtokenexception invalidsignatureexception",
         "permission": "permission_error permission_denied forbidden access_terminated"
         " unsupported_country_region_territory accessdeniedexception model_access_denied",
         "not_found": "not_found_error not_found model_not_found resourcenotfoundexception previous_response_not_found",
@@ -194,6 +194,7 @@ def _said(thing: object, now: float | None = None) -> _Said:
     raw = text_in(dict_in(inner, "metadata"), "raw")  # a gateway's copy of what its own provider said
     message = _clean(f"{message}: {raw}" if raw else message)
     names = [inner.get(key) for key in ("code", "type", "status", "__type")]
+    names += [detail.get("reason") for detail in dicts_in(inner, "details")]  # Google's ErrorInfo
     code = inner.get("code")
     details = {key: inner[key] for key in ("type", "code", "param") if isinstance(inner.get(key), str | int)}
     if text_in(outer, "request_id"):

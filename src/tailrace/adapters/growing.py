@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from tailrace.adapters.collect import OpenItem
 from tailrace.adapters.free_text import FreeText
 from tailrace.adapters.heal import Healer, Piece, Said, Thought
+from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text, is_json
 from tailrace.schema.items import (
     FunctionCallItem,
@@ -71,11 +72,11 @@ class GrowingMessage:
     def sent(self, key: int | str) -> str:
         """A part's text so far, as the provider sent it."""
         if self._healing is not None and key in self._healing.raw:
-            return "".join(self._healing.raw[key])
+            return str(self._healing.raw[key])
         place = self._place(key)
         return self.item.sent("refusal" if place in self._refusals else None, place or None)
 
-    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
+    def done(self, parts: list[Part] | None = None, phase: str | None = None, opaque: Opaque | None = None) -> None:
         """The message is whole: of these parts, or of what the deltas add up to."""
         if self._healing is not None:
             parts = self._heal(parts or [])
@@ -92,6 +93,7 @@ class GrowingMessage:
                 content="".join(_visible(part) for part in parts),
                 parts=None if _is_plain(parts) else parts,
                 phase=phase,
+                opaque=opaque,
                 correlation_id=self.item.correlation_id,
             )
         )
@@ -160,7 +162,7 @@ class Healing:
     """What stands in a message's text and is none, on its way to where it belongs (adapters/heal.py)."""
 
     def __init__(self, item: OpenItem) -> None:
-        self.raw: dict[int | str, list[str]] = {}  # the text of each part as the provider sent it
+        self.raw: dict[int | str, Pieces] = {}  # the text of each part as the provider sent it
         self._item = item
         self._healer = Healer(item.heals)
         self._place = 0
@@ -168,7 +170,7 @@ class Healing:
 
     def text(self, key: int | str, text: str, place: int) -> None:
         """The next piece of the part `key`, which stands at `place`."""
-        self.raw.setdefault(key, []).append(text)
+        self.raw.setdefault(key, Pieces()).add(text)
         self._place = place
         self._sort(self._healer.feed(text))
 
@@ -207,9 +209,9 @@ class GrowingReasoning:
 
     def __init__(self, item: OpenItem) -> None:
         self.item = item
-        self._summaries: dict[int | str, list[str]] = {}
+        self._summaries: dict[int | str, Pieces] = {}
         self._places: dict[int | str, int] = {}
-        self._own: dict[int | str, list[str]] = {}
+        self._own: dict[int | str, Pieces] = {}
 
     def summary(self, key: int | str, text: str) -> None:
         """A piece of the summary part `key`."""
@@ -224,7 +226,7 @@ class GrowingReasoning:
 
     def sent(self, key: int | str, *, of_summary: bool) -> str:
         """A part's text so far."""
-        return "".join((self._summaries if of_summary else self._own).get(key, ()))
+        return str((self._summaries if of_summary else self._own).get(key, ""))
 
     def done(self, summaries: Sequence[str] = (), texts: Sequence[str] = (), opaque: Opaque | None = None) -> None:
         """The reasoning is whole: these parts; where there are none, what the deltas add up to."""
@@ -242,13 +244,13 @@ class GrowingReasoning:
         )
 
     def _grow(
-        self, parts: dict[int | str, list[str]], key: int | str, text: str, channel: str | None, place: int | None
+        self, parts: dict[int | str, Pieces], key: int | str, text: str, channel: str | None, place: int | None
     ) -> None:
         if key not in parts:
             if parts:
                 self.item.grow(BLANK_LINE, channel)
-            parts[key] = []
-        parts[key].append(text)
+            parts[key] = Pieces()
+        parts[key].add(text)
         self.item.grow(text, channel, place)
 
     def _catch_up(self, summaries: Sequence[str], texts: Sequence[str]) -> None:
@@ -264,8 +266,8 @@ class GrowingReasoning:
                 self.text(place, text)
 
 
-def _joined(parts: dict[int | str, list[str]]) -> list[str]:
-    return ["".join(pieces) for pieces in parts.values()]
+def _joined(parts: dict[int | str, Pieces]) -> list[str]:
+    return [str(pieces) for pieces in parts.values()]
 
 
 class GrowingCall:

@@ -57,7 +57,7 @@ def body_wait(error: Json, message: str, now: float | None) -> float | None:
             return wait
     delays = [text_in(detail, "retryDelay") for detail in dicts_in(error, "details")]
     for span in [*delays, *_sentences(message)]:
-        wait = _span(span)
+        wait = span_of(span)
         if wait is not None:
             return wait
     moment = _MOMENT.search(message)
@@ -109,7 +109,7 @@ def _span_or_moment(value: object, now: float | None) -> float | None:
     return _until(number / 1000 if number > _FIRST_EPOCH_MS else number, now)
 
 
-def _span(text: str) -> float | None:
+def span_of(text: str) -> float | None:
     """A span of time such as `1m3.2s`, `20 seconds` or `150ms`."""
     found: list[Any] = _SPAN.findall(text.lower())
     return sum(float(number) * _unit(unit) for number, unit in found) if found else None

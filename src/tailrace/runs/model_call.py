@@ -3,21 +3,25 @@
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from tailrace.adapters.base import DecodeContext, Decoder
+from tailrace.adapters.pricing import Pricing
 from tailrace.adapters.wires import WIRES
 from tailrace.runs.recovery import RETRIED, Again, GiveUp, Restart, Tries, is_empty, recover, shown_of
 from tailrace.runs.step import FAILED
 from tailrace.runs.writer import RunWriter
-from tailrace.schema import codec
-from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload, ProviderEvent, TraceContext, UsageUpdate
 from tailrace.schema.request import ModelRequest
-from tailrace.upstream.auth import SCHEMES, Unsigned
-from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
-from tailrace.upstream.registry import Provider, key_of
+from tailrace.upstream.http import Reply, Timeouts, Upstream
+from tailrace.upstream.prepare import prepare
+from tailrace.upstream.prices import price_of
+from tailrace.upstream.registry import Provider
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.traffic import Traffic, Turn
 
 _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
 _FACTS = (ProviderEvent, UsageUpdate)
@@ -30,7 +34,8 @@ class ModelCaller:
     upstream: Upstream
     timeouts: Timeouts
     retries: RetryPolicy
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    traffic: Traffic
 
     async def call(
         self,
@@ -46,15 +51,17 @@ class ModelCaller:
         That `step_done` says `error` where the step is to be tried again: then something of it was seen, and the caller
         goes on with a new one, with the same `tries`.
         """
+        turn = self.traffic.turn(provider, writer.thread_id)
         clock = asyncio.get_running_loop().time
         seen = len(writer.state.item_ids)
         while True:
             tries.begin(clock())
             try:
-                await self._attempt(provider, request, step, writer, trace)
+                await self._attempt(provider, request, step, turn, writer, trace)
             except ProviderError as error:
                 tries.empty += isinstance(error, _Empty)
-                remedy = recover(error, shown_of(writer.state, seen), tries, clock(), self.retries, random.random)
+                shown, elsewhere = shown_of(writer.state, seen), turn.elsewhere(error)
+                remedy = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
                 match remedy:
                     case GiveUp() if isinstance(error, _Empty):
                         await writer.append(error.payloads, trace)
@@ -71,28 +78,16 @@ class ModelCaller:
             tries.forget()
             return
 
-    async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
-        wire = WIRES[provider.wire]
-        try:
-            body = wire.build(request, provider.quirks)
-        except InvalidRequest as error:
-            raise ProviderError("invalid_request", error.message, details=error.details) from error
-        url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
-        unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
-        signed = await SCHEMES[provider.auth or wire.auth](unsigned)
-        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
-        return Call(url=url, headers=headers, body=unsigned.body, stream=True)
-
     async def _attempt(
         self,
         provider: Provider,
         request: ModelRequest,
         step: int,
+        turn: Turn,
         writer: RunWriter,
         trace: TraceContext,
     ) -> None:
         """One try, with a request of its own: a signature has a date, and a key its turn."""
-        call = await self._prepare(provider, request, trace)
         context = DecodeContext(
             provider_id=request.provider_id,
             model_id=request.model_id,
@@ -104,10 +99,15 @@ class ModelCaller:
             quirks=provider.quirks,
         )
         decoder = WIRES[provider.wire].decoder(context)
-        async with self.upstream.open(call, self.timeouts) as reply:
-            await _pump(decoder, reply, writer, trace)
-        if decoder.error is not None:
-            raise decoder.error
+        price = price_of(provider.prices, request.model_id)
+        pricing = Pricing(price, request.generation.service_tier) if price else None
+        async with turn.key(self.timeouts.first_event_s) as key:
+            call = await prepare(provider, request, key, self.environ)
+            call = replace(call, headers={**call.headers, "traceparent": trace.traceparent})
+            async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
+                await _pump(decoder, pricing, reply, writer, trace)
+            if decoder.error is not None:
+                raise decoder.error
 
 
 def _restart(error: ProviderError, tries: Tries, writer: RunWriter) -> list[Payload]:
@@ -124,7 +124,9 @@ class _Empty(ProviderError):
         self.payloads = payloads
 
 
-async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
+async def _pump(
+    decoder: Decoder, pricing: Pricing | None, reply: Reply, writer: RunWriter, trace: TraceContext
+) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
     It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
@@ -138,6 +140,8 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
             reply.end_within(_LAST_COUNTS_S)
         if not payloads:
             return not decoder.done
+        if pricing is not None:
+            payloads = pricing.priced(payloads)
         if begun == writer.grammar.item_count and is_empty(payloads):
             raise _Empty(payloads)
         if _is_progress(payloads, writer):

@@ -1,4 +1,4 @@
-"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` obeys.
+"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` does it.
 
 The rule that is never bent: once a tool call or any visible output has reached the log, nothing is replayed behind the
 readers' backs. What nobody has seen may be asked for again within its step. What has been seen is cancelled where it
@@ -87,10 +87,21 @@ def shown_of(state: Reducer, seen: int) -> Shown:
 
 
 def recover(
-    error: ProviderError, shown: Shown, tries: Tries, now: float, policy: RetryPolicy, random: Callable[[], float]
+    error: ProviderError,
+    shown: Shown,
+    tries: Tries,
+    now: float,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+    *,
+    elsewhere: bool = False,
 ) -> Remedy:
-    """What to do after `error`; `random` draws from [0, 1)."""
-    delay = policy.delay(error, attempt=tries.made, elapsed_s=now - tries.since, random=random)
+    """What to do after `error`; `random` draws from [0, 1). `elsewhere`: another key may be spared it, which is of use
+    as long as nothing was shown."""
+    elsewhere = elsewhere and shown == "nothing"
+    delay = policy.delay(
+        error, attempt=tries.made, elapsed_s=now - tries.since, random=random, elsewhere=elsewhere
+    )  # fmt: skip
     if delay is None or shown == "whole" or tries.empty > EMPTY:
         return GiveUp()
     if shown == "nothing":

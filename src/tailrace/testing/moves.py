@@ -44,12 +44,16 @@ class Call(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`."""
+    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`.
+
+    `cost` in USD, on wires whose hosts report one.
+    """
 
     prompt: int
     completion: int
     cached: int = 0
     reasoning: int = 0
+    cost: float | None = None
 
 
 class Finish(Struct, frozen=True):
@@ -76,6 +80,12 @@ class HttpError(Struct, frozen=True):
     message: str = "The scripted upstream refused, as it was asked to."
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+
+
+class Headers(Struct, frozen=True):
+    """More headers for the answer; must be the first move."""
+
+    headers: dict[str, str]
 
 
 class Pause(Struct, frozen=True):
@@ -153,4 +163,6 @@ class Interleaved(Struct, frozen=True):
 
 Control = Pause | Gate | Stall | Cut
 Fault = CutAt | Drip | Begin | Bytes | Flood | Interleaved
-Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Fault | Control
+Move = (
+    Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Fault | Control
+)

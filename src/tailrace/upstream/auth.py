@@ -5,8 +5,11 @@ A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
+
+from tailrace.upstream.google_adc import GoogleTokens
 
 
 class Unsigned(Struct, frozen=True):
@@ -16,6 +19,13 @@ class Unsigned(Struct, frozen=True):
     body: bytes
     key: str | None
     environ: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Nothing of what it holds: all of it may be, or hold, a secret."""
+        return "Unsigned(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]
@@ -28,9 +38,20 @@ def _with_key(header: str, form: str = "{}") -> Scheme:
     return headers
 
 
+def _google_adc() -> Scheme:
+    tokens = GoogleTokens()
+
+    async def headers(call: Unsigned) -> dict[str, str]:
+        return await tokens.headers(call.environ)
+
+    return headers
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
     "api-key": _with_key("api-key"),
+    "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
+    "google-adc": _google_adc(),
 }

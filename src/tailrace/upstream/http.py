@@ -48,17 +48,19 @@ ERROR_CODES: dict[type[BaseException], str] = {
 }
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
+Headers = Mapping[str, str]
 # Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+    """A request to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     stream: bool
+    method: str = "POST"
 
     def __repr__(self) -> str:
         return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"
@@ -198,8 +200,12 @@ class Upstream:
             self._session = None
 
     @asynccontextmanager
-    async def open(self, call: Call, timeouts: Timeouts = _DEFAULTS) -> AsyncIterator[Reply]:
+    async def open(
+        self, call: Call, timeouts: Timeouts = _DEFAULTS, heard: Callable[[Headers], object] = bool
+    ) -> AsyncIterator[Reply]:
         """Send `call`; the reply as soon as its headers are there. Leaving before the body's end closes the socket.
+
+        `heard` is told the headers of the answer, whatever its status.
 
         Raises ProviderError: what `http_error` makes of a status that is not 2xx, or the way's own (`timeout`,
         `connection`, `protocol_error`, `invalid_request`). Redirects are not followed: a key must not travel to
@@ -208,6 +214,7 @@ class Upstream:
         sent = asyncio.get_running_loop().time()
         response = await self._send(call, timeouts, sent)
         try:
+            heard(response.headers)
             await _check(response, call)
             reply = Reply(response, call, timeouts, sent=sent)
             try:
@@ -237,9 +244,10 @@ class Upstream:
         )
         try:
             async with asyncio.timeout_at(sent + limit) as timer:
-                return await self._session.post(
+                return await self._session.request(
+                    call.method,
                     call.url,
-                    data=_body(call.body),
+                    data=_body(call.body) if call.body else None,
                     headers=_headers(call),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(connect=timeouts.connect_s),

@@ -34,11 +34,12 @@ _SAID = {
     "first_event": "no first event within {:g} s",
     "idle": "no progress for {:g} s",
     "total": "the answer took longer than {:g} s",
+    "in_flight": "no free place among the calls to the provider within {:g} s",
 }
 
 
 def timed_out(watchdog: str, seconds: float) -> ProviderError:
-    """The error of the limit that was passed: connect, response, first_event, idle or total."""
+    """The error of the limit that was passed: connect, response, first_event, idle, total or in_flight."""
     return ProviderError("timeout", _SAID[watchdog].format(seconds), details={"watchdog": watchdog})
 
 

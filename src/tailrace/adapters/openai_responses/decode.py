@@ -108,7 +108,7 @@ class _Slot:
 class ResponsesDecoder(StreamDecoder):
     """Decodes openai-responses (adapters/base.py Decoder)."""
 
-    ANSWER = "output"
+    ANSWER = ("output",)
 
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)
