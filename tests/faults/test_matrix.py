@@ -167,8 +167,9 @@ def check_end(trouble: Trouble, response: Response) -> None:
 
 def check_requests(trouble: Trouble, case: Case, events: list[Event], response: Response) -> None:
     """No replay behind anybody's back: a step that showed anything was asked for once, unless it says otherwise."""
-    assert max(case.asked.values()) <= ATTEMPTS
-    last = max(case.asked)
+    assert case.asked or trouble.is_silent  # a busy machine may be late even to hear of it
+    assert all(count <= ATTEMPTS for count in case.asked.values())
+    last = max(case.asked, default=0)
     assert trouble.is_silent or all(case.asked[step] == 1 for step in case.asked if step != last)
     since = next((at for at, event in enumerate(events) if is_output(event)), 0) if last else 0
     shown = [event.payload for event in events[since:] if not is_output(event)]
