@@ -13,7 +13,6 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tailrace.client.client import Client
 from tailrace.schema import codec
 from tailrace.testing.upstream import WIRES as SCRIPTED
 from tailrace.testing.upstream import ScriptedUpstream
@@ -55,10 +54,9 @@ async def soak(folder: Path, seconds: float, seed: int, streams: int) -> int:
         )
         node, url = await start(codec.encode(given).decode())
         stack.push_async_callback(stop, node)
-        client = await stack.enter_async_context(Client(url))
         idle = await sample(node)
         while clock() - began < seconds or len(rests) < 2:
-            task = asyncio.create_task(wave(client, streams, WAVE_S, chance, findings))
+            task = asyncio.create_task(wave(url, streams, WAVE_S, chance, findings))
             await asyncio.sleep(WAVE_S / 2)
             busy = await sample(node)
             await task

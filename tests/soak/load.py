@@ -60,15 +60,21 @@ def prompt(chance: random.Random) -> str:
     return f"plain {chance.randrange(len(_PLAIN))}"
 
 
-async def wave(client: Client, users: int, seconds: float, chance: random.Random, findings: Findings) -> None:
+async def wave(url: str, users: int, seconds: float, chance: random.Random, findings: Findings) -> None:
     """So many users, run after run for so long; returns when the last run has ended."""
     until = asyncio.get_running_loop().time() + seconds
     async with asyncio.TaskGroup() as group:
         for _ in range(users):
-            group.create_task(_use(client, until, random.Random(chance.random()), findings))
+            group.create_task(_use(url, until, random.Random(chance.random()), findings))
 
 
-async def _use(client: Client, until: float, chance: random.Random, findings: Findings) -> None:
+async def _use(url: str, until: float, chance: random.Random, findings: Findings) -> None:
+    """One user, with connections of their own."""
+    async with Client(url) as client:
+        await _work(client, until, chance, findings)
+
+
+async def _work(client: Client, until: float, chance: random.Random, findings: Findings) -> None:
     while asyncio.get_running_loop().time() < until:
         said, wire, state = prompt(chance), chance.choice(list(_WIRE)), Reducer()
         try:
