@@ -36,5 +36,6 @@ def test_what_a_route_names():
     }  # fmt: skip
     assert named_in("/model/{model}/converse", "/model/a.b/converse") == {"model": "a.b"}
     assert named_in("/v1/messages", "/v1/messages") == {}
+    assert named_in("/{api:v1|a/[^/]+/b}/models/{model}:{method}", "/models/m:go") == {"model": "m", "method": "go"}
     with pytest.raises(ValueError, match="is not of the route"):
         named_in(route, "/models")

@@ -155,8 +155,8 @@ def steps_of(trouble: Trouble, place: str, wire: ScriptedWire) -> list[Sequence[
 
 
 def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
-    """The provider of this wire: the upstream's path, without what the wire adds itself."""
-    path, added = re.sub(r"\{.*?\}", "m", wire.path), WIRES[wire.name].path("m", True).partition("?")[0]
-    assert path.endswith(added)
-    base = upstream.origin + path.removesuffix(added)
-    return {"wire": wire.name, "base_url": base, "models": ["m"], "auth": "bearer"}
+    """A provider of this wire: under that of the usual paths by which what the wire adds is a path of the upstream."""
+    route = re.compile(re.sub(r"\{\w+:?([^{}]*)\}", lambda part: f"(?:{part[1] or '[^/]+'})", wire.path))
+    added = WIRES[wire.name].path("m", True).partition("?")[0]
+    under = next(under for under in ("", "/v1", "/v1beta") if route.fullmatch(under + added))
+    return {"wire": wire.name, "base_url": upstream.origin + under, "models": ["m"], "auth": "bearer"}

@@ -189,6 +189,9 @@ async def test_addresses_lead_to_a_thread_a_run_and_an_item(page: Watched, tailr
     await page.ended()
     row = page.page.locator("[data-item]").last
     run, item = await row.get_attribute("data-run"), await row.get_attribute("data-item")
+    await row.hover()
+    link = await row.get_by_label("Link to this").get_attribute("href")
+    assert link == f"#/threads/{page.thread_id}/runs/{run}/items/{item}"
     other = await opened(f"{tailrace.url}/#/runs/{run}/items/{item}")
     await expect(other.page.locator(f'[id="{run}/{item}"]')).to_have_class(re.compile("found"))
     await expect(other.page.locator(".thread-title")).to_have_text("where am I?")

@@ -1,9 +1,11 @@
 // The open thread: its end is drawn, and what is before it as one scrolls up.
 
+import { format } from "../state/route.js";
 import { WHOLE } from "../state/run.js";
 import { THREAD } from "../state/thread.js";
 import { RunFoot } from "./foot.js";
 import { html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
+import { Icon } from "./icons.js";
 import { Item } from "./item.js";
 import { rowsOf } from "./rows.js";
 
@@ -100,7 +102,9 @@ export function ThreadView({ thread, target, act }) {
 
 function Row({ row, act }) {
   const { run, id, answer, key } = row;
+  const address = format({ thread: run.reducer.start?.thread_id, run: run.id, item: id });
   return html`<div class="row-item" id=${key} data-run=${run.id} data-item=${id}>
+    <a class="anchor" href=${address} tabindex="-1" aria-label="Link to this" title="Link to this"><${Icon} name="link" size="15" /></a>
     ${id ? html`<${Item} run=${run} id=${id} answer=${answer} act=${act} />` : html`<${RunFoot} run=${run} act=${act} />`}
   </div>`;
 }

@@ -118,18 +118,24 @@ class ScriptedWire:
 def named_in(route: str, path: str) -> dict[str, str]:
     """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
 
-    The route begins at the origin, the path at the base URL. Raises ValueError where they do not match.
+    The route begins at the origin, the path at some base URL: what the route names before that is not in it. Raises
+    ValueError where they do not match.
     """
-    if "{" not in route:
-        return {}
-    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route[route.rindex("/", 0, route.index("{")) :])
+    segments = re.findall(r"/(?:\{[^{}]*\}|[^/{}])*", route)
+    for at in range(len(segments)):
+        found = re.fullmatch(_pattern("".join(segments[at:])), path.partition("?")[0])
+        if found is not None:
+            return {name: unquote(value) for name, value in found.groupdict().items()}
+    raise ValueError(f"{path} is not of the route {route}")
+
+
+def _pattern(route: str) -> str:
+    """A route as a regular expression; a name may bring a form of its own (`{model:[^:]+}`)."""
+    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route)
     pattern = re.escape(pieces[0])
     for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
-    found = re.search(f"{pattern}$", path.partition("?")[0])
-    if found is None:
-        raise ValueError(f"{path} is not of the route {route}")
-    return {name: unquote(value) for name, value in found.groupdict().items()}
+    return pattern
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
