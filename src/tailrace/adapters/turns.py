@@ -1,0 +1,55 @@
+"""A conversation in turns, for wires on which the user and the assistant alternate, and the system stands apart."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby, takewhile
+from operator import itemgetter
+from typing import Any
+
+from tailrace.schema.items import MessageItem, OutputItem
+from tailrace.schema.request import ModelRequest
+
+Block = dict[str, Any]
+Turn = dict[str, Any]
+
+CONTINUE = "Continue."
+BEGIN = "(The conversation begins here.)"
+
+
+def head_of(request: ModelRequest) -> tuple[str, list[OutputItem]]:
+    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
+    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
+    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
+
+
+def turns_of(
+    blocks: Iterable[tuple[str, Block]], is_result: Callable[[Block], bool], text: Callable[[str], list[Block]]
+) -> list[Turn]:
+    """What follows in one role is one turn; the user begins, and the assistant's text does not end it.
+
+    `is_result`: is it a tool's result? They stand first in their turn; what the user said meanwhile comes after.
+    `text` makes the block of a text, which is one that has the key `text`.
+    """
+    turns: list[Turn] = []
+    for role, group in groupby(blocks, key=itemgetter(0)):
+        content = [block for _, block in group]
+        if role == "user":
+            content.sort(key=lambda block: not is_result(block))
+        turns.append({"role": role, "content": content})
+    if turns and turns[-1]["role"] == "assistant" and "text" in turns[-1]["content"][-1]:
+        turns.append({"role": "user", "content": text(CONTINUE)})
+    if turns and turns[0]["role"] == "assistant":
+        turns.insert(0, {"role": "user", "content": text(BEGIN)})
+    return turns
+
+
+def loop_of(turns: Iterable[Turn], is_result: Callable[[Block], bool]) -> list[Block]:
+    """What the assistant has said in the tool loop that the last turn is in: since the user said anything but tools'
+    results."""
+    loop: list[Block] = []
+    for turn in turns:
+        if turn["role"] == "assistant":
+            loop.extend(turn["content"])
+        elif any(not is_result(block) for block in turn["content"]):
+            loop = []
+    return loop
