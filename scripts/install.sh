@@ -96,10 +96,10 @@ pip() { .venv/bin/python -m pip install -qq --constraint constraints.txt "$@"; }
 pip pip # an older one knows neither dependency groups nor build constraints
 say "packages ($kind)"
 if [ "$kind" = dev ]; then
-    pip --build-constraint constraints.txt --editable '.[redis,postgres]' --group dev
+    pip --build-constraint constraints.txt --editable '.[bedrock,redis,postgres]' --group dev
     get_system_packages
     printf '%s\n' "$fingerprint" >.venv/installed-runtime
 else
-    pip --build-constraint constraints.txt --editable '.[redis,postgres]'
+    pip --build-constraint constraints.txt --editable '.[bedrock,redis,postgres]'
 fi
 printf '%s\n' "$fingerprint" >"$stamp"

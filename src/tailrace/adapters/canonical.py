@@ -124,6 +124,13 @@ def refuse(generation: Generation, *names: str, why: str = "the provider's proto
             raise InvalidRequest(f"{name}: {why}", field=name)
 
 
+def refuse_one_at_a_time(generation: Generation) -> None:
+    """Raises InvalidRequest where the model may not call several tools at once. (That it may is what all do anyway.)"""
+    if generation.parallel_tool_calls is False:
+        why = "the provider cannot be kept to one call at a time"
+        raise InvalidRequest(f"parallel_tool_calls: {why}", field="parallel_tool_calls")
+
+
 def service_tier(generation: Generation) -> dict[str, str]:
     """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`."""
     tier = generation.service_tier

@@ -98,8 +98,11 @@ class _Said(NamedTuple):
 
 def http_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """An answer with an error status, of any wire. `headers` are the answer's; never the request's."""
-    said = _said(_decoded(body))
     named = {name.lower(): value for name, value in headers.items()}
+    said = _said(_decoded(body))
+    # AWS names the error beside its body, perhaps with a namespace in front or an address behind.
+    kind = named.get("x-amzn-errortype", "").split(":")[0].rpartition("#")[2].lower()
+    said = said._replace(words=(*said.words, kind)) if kind else said
     waits = [wait for wait in (said.wait, *_header_waits(named, status)) if wait is not None]
     error = ProviderError(
         _code(said, status, waits),
@@ -205,7 +208,7 @@ def _inner(outer: Json) -> Json:
 
 
 def _message(error: Json) -> str:
-    for key in ("message", "detail", "error_message", "msg"):
+    for key in ("message", "Message", "detail", "error_message", "msg"):
         value = error.get(key)
         if isinstance(value, str) and value:
             return value

@@ -6,6 +6,12 @@ from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
 from tailrace.adapters.base import Quirks, Wire, fixed
+from tailrace.adapters.bedrock_converse import quirks as bedrock_quirks
+from tailrace.adapters.bedrock_converse import request as bedrock_request
+from tailrace.adapters.bedrock_converse.decode import ConverseDecoder
+from tailrace.adapters.ollama import quirks as ollama_quirks
+from tailrace.adapters.ollama import request as ollama_request
+from tailrace.adapters.ollama.decode import OllamaDecoder
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
@@ -43,6 +49,22 @@ WIRES: dict[str, Wire] = {
             path=fixed(chat_request.PATH),
             auth="bearer",
         ),
+        Wire(
+            name=bedrock_request.NAME,
+            decoder=ConverseDecoder,
+            build=bedrock_request.build,
+            callees=bedrock_request.callees,
+            path=bedrock_request.path,
+            auth="aws",
+        ),
+        Wire(
+            name=ollama_request.NAME,
+            decoder=OllamaDecoder,
+            build=ollama_request.build,
+            callees=ollama_request.callees,
+            path=fixed(ollama_request.PATH),
+            auth="bearer",
+        ),
     )
 }
 
@@ -51,6 +73,8 @@ QUIRKS: dict[str, Quirks] = {
     "openai-responses": responses_quirks.DEFAULTS,
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
+    "bedrock-converse": bedrock_quirks.DEFAULTS,
+    "ollama": ollama_quirks.DEFAULTS,
 }
 
 

@@ -1,12 +1,15 @@
 """How a call shows who is calling: for each scheme, the headers that a key, or what stands in the environment, becomes.
 
 A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a provider may name another
-(`auth` in providers.toml). Nothing here is kept, shown or logged (design rule 9).
+(`auth` in providers.toml). Nothing here is shown or logged (design rule 9).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
+
+from tailrace.upstream import aws
 
 
 class Unsigned(Struct, frozen=True):
@@ -28,9 +31,18 @@ def _with_key(header: str, form: str = "{}") -> Scheme:
     return headers
 
 
+async def _aws(call: Unsigned) -> dict[str, str]:
+    """A key of Bedrock's as it is; without one, a signature of the call (aws.py). Raises ProviderError."""
+    key = call.key or call.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    if key:
+        return {"authorization": f"Bearer {key}"}
+    return await asyncio.to_thread(aws.signed, call.url, call.body, call.environ)
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
     "api-key": _with_key("api-key"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
+    "aws": _aws,
 }
