@@ -25,7 +25,7 @@ def topology(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    """A scripted upstream that speaks all three wires."""
+    """A scripted upstream that speaks every wire."""
     async with ScriptedUpstream() as running:
         yield running
 

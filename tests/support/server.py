@@ -19,13 +19,18 @@ from tailrace.settings import Settings
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support import topology
 
+# The wires that are protocols of ours as well, and all.
 WIRES = {"responses": "openai-responses", "messages": "anthropic-messages", "chat": "openai-chat-completions"}
+ALL_WIRES = {**WIRES, "bedrock": "bedrock-converse", "ollama": "ollama"}
+ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_REGION": "eu-west-1"}
 
 
 def providers(upstream: ScriptedUpstream) -> dict[str, dict[str, Any]]:
     """The scripted upstream as one provider per wire."""
-    urls = {name: upstream.url.removesuffix("/v1") if name == "messages" else upstream.url for name in WIRES}
-    return {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in WIRES.items()}
+    urls = {name: upstream.url if name in {"responses", "chat"} else upstream.origin for name in ALL_WIRES}
+    tables = {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in ALL_WIRES.items()}
+    tables["bedrock"]["quirks"] = {"thinking": "budget"}  # as of Claude, whose names say so
+    return tables
 
 
 def settings(data: Path, upstream: ScriptedUpstream, /, **sections: Mapping[str, Any]) -> Settings:
@@ -85,9 +90,12 @@ def prepare(data: Path) -> None:
 async def serving(
     given: Settings, upstream: ScriptedUpstream, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Served]:
-    """Serve in this process on a free port until the end, on what the tests stand on (`topology`)."""
+    """Serve in this process on a free port until the end, on what the tests stand on (`topology`).
+
+    Without an `environ` it has the keys of those providers that need some.
+    """
     prepare(Path(given.data))
-    async with topology.current().nodes(given, environ or {}) as nodes:
+    async with topology.current().nodes(given, ENVIRON if environ is None else environ) as nodes:
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = app.http_server(nodes[0], url.set_result)
         task = asyncio.create_task(server.serve())

@@ -25,11 +25,11 @@ from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
 from tailrace.testing.moves import Control, Cut, Fail, Gate, HttpError, Move, Pause
 from tailrace.testing.scripts import by_words
-from tailrace.testing.wires import chat, messages, responses
+from tailrace.testing.wires import bedrock, chat, messages, ollama, responses
 from tailrace.testing.wires.base import Asked, Memory, Renderer, ScriptedWire, Step, Ticket, steps
 from tailrace.testing.wires.plan import Plan, make_plan
 
-WIRES = (responses.WIRE, messages.WIRE, chat.WIRE)
+WIRES = (responses.WIRE, messages.WIRE, chat.WIRE, bedrock.WIRE, ollama.WIRE)
 
 _REMEMBERED = 200  # requests; an upstream may live as long as a demo server
 _MAX_BODY = 64 * 1024 * 1024
@@ -80,7 +80,8 @@ class RecordedRequest:
 
 
 class ScriptedUpstream:
-    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`.
+    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions`, `{url}/models`, and from the origin on the
+    paths of Bedrock (`/model/{model}/converse-stream`, `/converse`) and of Ollama (`/api/chat`).
 
     What is answered: the next enqueued script; else what `script` returns; else what the words of the last user message
     choose (scripts.py), faults among them only where `faults` is set. A request that the vendor would refuse is refused
@@ -103,7 +104,7 @@ class ScriptedUpstream:
 
     @property
     def origin(self) -> str:
-        """The base URL without `/v1`, as the Messages wire takes it."""
+        """The base URL without `/v1`, as the wires of Messages, Bedrock and Ollama take it."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -280,7 +281,9 @@ def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
-    headers = {} if error.retry_after is None else {"Retry-After": f"{error.retry_after:g}"}
+    headers = wire.error_headers(error.status)
+    if error.retry_after is not None:
+        headers["Retry-After"] = f"{error.retry_after:g}"
     if error.body is not None:
         return web.Response(body=error.body, status=error.status, headers=headers)
     return _json(wire.error(error.status, error.message), error.status, headers)

@@ -4,6 +4,7 @@ A provider holds the name of the variable that its key is in, never the key (des
 request is made.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -13,11 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
+
+_PLACE = re.compile(r"\{([A-Z_]+):([^{}]*)\}")
 
 
 class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +121,14 @@ def _check_url(url: str, place: str) -> None:
         raise SettingsError(f"{place}: a key has no place in an address; name its variable in api_key_env")
 
 
+def _located(provider: Provider, environ: Mapping[str, str]) -> Provider:
+    """With variables of the environment in the places of its address: `{NAME:default}`, whose default may have some."""
+    url = provider.base_url
+    while (place := _PLACE.search(url)) is not None:
+        url = f"{url[: place.start()]}{environ.get(place[1]) or place[2]}{url[place.end() :]}"
+    return replace(provider, base_url=url) if url != provider.base_url else provider
+
+
 class Registry:
     """The providers of this server, by which a request's model is resolved.
 
@@ -137,13 +149,17 @@ class Registry:
         self.keyless = dict(keyless or {})
 
     def configured(self, environ: Mapping[str, str]) -> "Registry":
-        """The same with only the providers that can be called: that need no key, or whose key is in `environ`."""
+        """The same with only the providers that can be called: that need no key, or whose key is in `environ`.
+
+        What their addresses take from it, they have.
+        """
+        known = {name: _located(provider, environ) for name, provider in self.providers.items()}
         ready = {
             name: provider
-            for name, provider in self.providers.items()
+            for name, provider in known.items()
             if provider.api_key_env is None or key_of(provider, environ)
         }
-        keyless = {name: provider for name, provider in self.providers.items() if name not in ready}
+        keyless = {name: provider for name, provider in known.items() if name not in ready}
         return Registry(ready, self.aliases, self.default_model, keyless)
 
     def resolve(self, model: str | None, provider: str | None) -> tuple[Provider, str]:
