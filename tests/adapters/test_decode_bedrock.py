@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tailrace.adapters.wires import WIRES
-from tailrace.schema.items import CancelledItem, MessageItem, ProviderItem
+from tailrace.schema.items import CancelledItem, ProviderItem
 from tailrace.wire import eventstream
 from tests.support.decoding import CONTEXT, Heard, framed, hear
 
@@ -231,11 +231,41 @@ def test_an_answer_without_its_counts_is_whole():
 
 
 def test_blocks_that_never_stop_end_with_the_message():
-    """Each in its way, in the order in which they began."""
-    call = start(2, toolUse={"toolUseId": "t", "name": "f"})
-    heard = answer(delta(0, reasoningContent={"text": "hm"}), delta(1, text="a"), call, reason="tool_use")
-    assert heard.types == ["reasoning", "message", "function_call"]
-    assert heard.response.status == "complete"
+    """Each in its way, in the order in which they began; a call whose input is not there will not be run."""
+    call = [start(2, toolUse={"toolUseId": "t", "name": "f"}), delta(2, toolUse={"input": "{}"})]
+    open_ones = [delta(0, reasoningContent={"text": "hm"}), delta(1, text="a")]
+    assert answer(*open_ones, *call, reason="tool_use").types == ["reasoning", "message", "function_call"]
+    heard = answer(*open_ones, call[0], reason="tool_use")
+    assert heard.types == ["reasoning", "message", "cancelled"]
+    assert (heard.items[2].reason, heard.step_done.finish_reason) == ("incomplete", "stop")
+
+
+def test_a_gateway_that_asks_again_begins_anew():
+    """What was open is called off; indexes mean other blocks now."""
+    again = {"messageStart": {"role": "assistant"}}
+    cut = [start(2, toolUse={"toolUseId": "t", "name": "f"}), delta(2, toolUse={"input": '{"a'})]
+    heard = answer(
+        delta(0, reasoningContent={"text": "hm"}),
+        stop(0),
+        delta(1, text="half"),
+        *cut,
+        again,
+        delta(0, text="whole"),
+        stop(0),
+    )
+    assert heard.types == ["reasoning", "cancelled", "cancelled", "message"]
+    assert heard.items[3].content == "whole"
+    assert {item.reason for item in heard.items[1:3]} == {"interrupted"}
+
+
+def test_c36_what_comes_behind_a_block_s_end_is_kept_and_changes_nothing():
+    """A delta, an end, a beginning."""
+    late = [delta(0, text=" more"), stop(0), start(0, toolUse={"toolUseId": "t", "name": "f"})]
+    heard = answer(delta(0, text="a"), stop(0), *late)
+    assert [item.content for item in heard.items] == ["a"]
+    assert [heard.events(name)[0] for event in late for name in event] == [
+        data for event in late for data in event.values()
+    ]
 
 
 def test_a7_cached_tokens_are_prompt_tokens():
@@ -317,19 +347,19 @@ def test_a_frame_with_a_wrong_checksum_is_never_heard(at):
 
 
 def test_events_out_of_place_are_kept_and_change_nothing():
-    """A delta of another kind than its block, an end of no block, a second beginning, an index that is none."""
+    """A delta of another kind than its block, a second beginning, an index that is none."""
     call = start(0, toolUse={"toolUseId": "t", "name": "f"})
-    odd = [delta(0, text="x"), stop(7), call, delta(None, text="x"), start(None, toolUse={})]
+    odd = [delta(0, text="x"), stop(None), call, delta(None, text="x"), start(None, toolUse={})]
     heard = answer(call, *odd, delta(0, toolUse={"input": "{}"}), stop(0), reason="tool_use")
     assert heard.calls == [("f", "{}", "t")]
     assert len([p for p in heard.payloads if type(p).__name__ == "ProviderEvent"]) == len(odd) + 1  # and the metrics
 
 
 def test_no_text_opens_no_message():
-    """Models begin and end with empty deltas."""
-    heard = answer(delta(0, text=""), stop(0))
+    """Models begin and end with empty deltas: they say nothing, and so does the end of their block."""
+    heard = answer(delta(0, text=""), stop(0), start(1), stop(1))
     assert heard.items == []
-    assert not any(isinstance(item, MessageItem) for item in heard.items)
+    assert heard.events("contentBlockStop") == heard.events("contentBlockStart") == []
 
 
 def test_a_body_of_letters_is_told_from_frames():

@@ -17,7 +17,9 @@ from tailrace.schema.items import (
     FunctionCallOutputItem,
     MessageItem,
     Opaque,
+    OutputItem,
     Part,
+    ReasoningItem,
     RefusalPart,
     TextPart,
 )
@@ -51,6 +53,20 @@ def returned(opaque: Opaque | None, kind: str, request: ModelRequest) -> str | N
         return None
     home = (opaque.provider_id, opaque.model_id) == (request.provider_id, request.model_id)
     return opaque.data if home else None
+
+
+def speaker_of(item: OutputItem) -> str:
+    """In whose message an item stands, on wires whose messages have a speaker: "assistant", "tool", "user" or "system";
+    "" for what is not said there."""
+    match item:
+        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
+            return "assistant"
+        case FunctionCallOutputItem():
+            return "tool"
+        case MessageItem():
+            return item.origin
+        case _:
+            return ""
 
 
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:

@@ -55,6 +55,7 @@ class _Text:
 
     def __init__(self, message: GrowingMessage, key: int, before: int | None) -> None:
         self.message = message
+        self.item = message.item
         self.key = key
         self.before = before  # the part before it, if there is one
         self.has_text = False
@@ -85,6 +86,7 @@ class _Thought:
 
     def __init__(self, reasoning: GrowingReasoning) -> None:
         self.reasoning = reasoning
+        self.item = reasoning.item
         self.signature = ""
         self.redacted: list[str] = []
 
@@ -121,6 +123,7 @@ class ConverseDecoder(StreamDecoder):
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)
         self._blocks: dict[int, _Block] = {}  # those that have begun and not stopped
+        self._stopped: set[int] = set()
         self._cut: list[GrowingCall | _Own] = []  # those that have stopped before their input was whole
         self._message: GrowingMessage | None = None
         self._part: int | None = None  # the last part of it that has text
@@ -148,6 +151,15 @@ class ConverseDecoder(StreamDecoder):
     # --- the message ---------------------------------------------------------------------------------------------
 
     def _on_message_start(self, data: Json) -> None:
+        """The message begins; once more, where a gateway that lost its provider has asked again: then what is open will
+        never be whole, and indexes begin anew."""
+        begun = [block.item for block in (*self._blocks.values(), *self._cut)]
+        for item in dict.fromkeys(begun if self._message is None else [self._message.item, *begun]):
+            item.cancel("interrupted")
+        self._blocks.clear()
+        self._stopped.clear()
+        self._cut.clear()
+        self._message = self._part = None
         self._collector.note(unknown_news(data, frozenset({"role", "p"})))
 
     def _on_message_stop(self, data: Json) -> None:
@@ -177,28 +189,31 @@ class ConverseDecoder(StreamDecoder):
         reason = _REASONS.get(self._stop_reason)
         if reason is None:
             self._collector.note({"stopReason": self._stop_reason})
+        self._end_blocks(reason or "stop")
+        self._finish(reason or "stop")
+
+    def _end_blocks(self, reason: FinishReason) -> None:
+        """End what is open at the end of the message. A call that was cut may be shown, never run (C19)."""
+        has_ended_well = reason in {"stop", "tool_calls"}
+        stopped = list(self._cut)
         for index in list(self._blocks):
             self._on_block_stop({"contentBlockIndex": index})
         self._end_message()
         for block in self._cut:
-            self._settle_cut(block, reason or "stop")
-        self._finish(reason or "stop")
-
-    def _settle_cut(self, block: GrowingCall | _Own, reason: FinishReason) -> None:
-        """End a block whose input has not come or is no JSON. What was cut may be shown, never run (C19)."""
-        if reason in {"stop", "tool_calls"}:
-            self._complete(block)
-        else:
-            block.item.cancel(reason)
+            if has_ended_well and block in stopped:
+                self._complete(block)
+            else:
+                block.item.cancel("incomplete" if has_ended_well else reason)
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
     def _on_block_start(self, data: Json) -> None:
         index, start = index_in(data, "contentBlockIndex"), dict_in(data, "start")
         kind = next((kind for kind in start if isinstance(start[kind], dict)), "")
-        if index is not None and kind and index not in self._blocks:
+        is_free = index not in self._blocks and index not in self._stopped
+        if index is not None and kind and is_free:
             self._begin(index, kind, start[kind])
-        elif index is None or is_news(start):
+        elif not is_free or index is None or is_news(start):
             self._collector.event("contentBlockStart", data)
 
     def _begin(self, index: int, kind: str, data: Json) -> None:
@@ -213,8 +228,8 @@ class ConverseDecoder(StreamDecoder):
 
     def _on_delta(self, data: Json) -> None:
         index, delta = index_in(data, "contentBlockIndex"), data.get("delta")
-        if index is None or not isinstance(delta, dict):
-            self._collector.event("contentBlockDelta", data)
+        if index is None or index in self._stopped or not isinstance(delta, dict):
+            self._collector.event("contentBlockDelta", data)  # it comes late, or nobody can read it (C36)
             return
         for kind, value in delta.items():
             take = _DELTAS.get(kind, ConverseDecoder._other)
@@ -222,18 +237,20 @@ class ConverseDecoder(StreamDecoder):
                 self._collector.event("contentBlockDelta", data)
 
     def _on_block_stop(self, data: Json) -> None:
+        """A block is whole. One that never began (of empty text) has nothing to say."""
         index = index_in(data, "contentBlockIndex")
-        block = self._blocks.pop(index, None) if index is not None else None
+        if index is None or index in self._stopped:
+            self._collector.event("contentBlockStop", data)
+            return
+        self._stopped.add(index)
+        block = self._blocks.pop(index, None)
         match block:
-            case None:
-                self._collector.event("contentBlockStop", data)
             case _Text():
                 block.stop()
-                if block.has_text:
-                    self._part = block.key
+                self._part = block.key if block.has_text else self._part
             case GrowingCall() | _Own() if not _is_whole(block):
                 self._cut.append(block)
-            case _:
+            case _Thought() | GrowingCall() | _Own():
                 self._complete(block)
 
     def _complete(self, block: _Thought | GrowingCall | _Own) -> None:

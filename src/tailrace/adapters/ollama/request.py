@@ -24,6 +24,7 @@ from tailrace.adapters.canonical import (
     refuse,
     refuse_one_at_a_time,
     schema_of,
+    speaker_of,
     split_data_url,
     text_of,
     with_extra,
@@ -155,8 +156,8 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
         for item in request.items
         if isinstance(item, FunctionCallItem)
     }
-    spoken = (item for item in request.items if _speaker(item))
-    for speaker, group in groupby(spoken, key=_speaker):
+    spoken = (item for item in request.items if speaker_of(item))
+    for speaker, group in groupby(spoken, key=speaker_of):
         items = list(group)
         if speaker == "assistant":
             messages += _assistant(items, row)
@@ -165,19 +166,6 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
         else:
             messages += [said for item in items if isinstance(item, MessageItem) for said in _message(item)]
     return messages
-
-
-def _speaker(item: OutputItem) -> str:
-    """In whose message the item stands; "" for what is not said on this wire."""
-    match item:
-        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
-            return "assistant"
-        case FunctionCallOutputItem():
-            return "tool"
-        case MessageItem():
-            return item.origin
-        case _:
-            return ""
 
 
 def _assistant(items: Sequence[OutputItem], row: Quirks) -> list[Message]:

@@ -28,6 +28,7 @@ from tailrace.adapters.canonical import (
     refuse,
     returned,
     service_tier,
+    speaker_of,
     text_of,
     with_extra,
 )
@@ -169,8 +170,8 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
 def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
     instructions = request.generation.instructions
     messages: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
-    spoken = (item for item in request.items if _speaker(item) is not None)
-    for speaker, group in groupby(spoken, key=_speaker):
+    spoken = (item for item in request.items if speaker_of(item))
+    for speaker, group in groupby(spoken, key=speaker_of):
         items = list(group)
         if speaker == "assistant":
             messages += _assistant(items, request, row)
@@ -179,19 +180,6 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
         else:
             messages += [said for item in items if isinstance(item, MessageItem) for said in _message(item)]
     return messages
-
-
-def _speaker(item: OutputItem) -> str | None:
-    """In whose message the item stands; None for what is not said on this wire."""
-    match item:
-        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
-            return "assistant"
-        case FunctionCallOutputItem():
-            return "tool"
-        case MessageItem():
-            return item.origin
-        case _:
-            return None
 
 
 def _assistant(items: Sequence[OutputItem], request: ModelRequest, row: Quirks) -> list[Message]:
