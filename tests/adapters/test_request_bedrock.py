@@ -64,11 +64,15 @@ def test_a_plain_question():
 
 
 def test_words_that_the_api_does_not_take():
-    """A tier, a user, a temperature, JSON without a schema."""
+    """A tier, a temperature, JSON without a schema."""
     assert refused(user(), service_tier="scale") == "service_tier"
-    assert refused(user(), user="ünïcode") == "user"
     assert refused(user(), temperature=1.5) == "temperature"
     assert refused(user(), output_format=OutputFormat(type="json_object")) == "output_format"
+
+
+def test_a_user_is_named_in_the_characters_that_there_are():
+    """Claude Code, for one, puts JSON there."""
+    assert body(user(), user='{"id":"ü"}' + "x" * 300)["requestMetadata"]["user"] == "__id_:____" + "x" * 246
 
 
 def test_a_schema_is_said_as_a_text():

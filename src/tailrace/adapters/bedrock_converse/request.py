@@ -63,7 +63,8 @@ names = ToolNames(limit=64, flat=True)
 callees = names.callees
 
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-USER = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
+ODD = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")  # in the request's metadata
+MOST_METADATA = 256
 NO_TOOLS: Block = {
     "toolSpec": {
         "name": "__no_tools__",
@@ -217,11 +218,10 @@ def _tier(generation: Generation) -> dict[str, Any]:
 
 
 def _metadata(generation: Generation) -> dict[str, Any]:
+    """The user, as far as the API's characters go: clients put JSON there, and it is only to be found again."""
     if not generation.user:
         return {}
-    if not USER.fullmatch(generation.user):
-        raise InvalidRequest("the provider takes at most 256 plain characters", field="user")
-    return {"requestMetadata": {"user": generation.user}}
+    return {"requestMetadata": {"user": ODD.sub("_", generation.user)[:MOST_METADATA]}}
 
 
 def _tools(row: Quirks, offer: Offer, messages: list[Turn]) -> dict[str, Any]:
