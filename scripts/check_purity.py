@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "tailrace"
-PURE = ("schema", "wire", "fold", "adapters", "dialects", "runs/step.py", "runs/history.py")
+PURE = ("schema", "wire", "fold", "adapters", "dialects", "runs/step.py", "runs/history.py", "runs/recovery.py")
 JSON_DOOR = "schema/codec.py"
 
 IMPURE_MODULES = {

@@ -17,7 +17,7 @@ from tailrace.api.metrics import GAUGES
 from tailrace.dialects.linters import RULESETS
 from tailrace.dialects.upserts.encode import GRADIENT
 from tailrace.fold.grammar import RULES, Rule
-from tailrace.schema.errors import CODES
+from tailrace.schema.errors import FAULTS, Fault
 from tailrace.schema.events import Event, Payload
 from tailrace.schema.items import OutputItem, Part
 from tailrace.schema.response import Response, Step, Usage
@@ -96,8 +96,15 @@ def _then(rule: Rule) -> str:
 
 
 def _codes() -> str:
-    rows = [f"| `{code}` | {'yes' if retryable else 'no'} |" for code, retryable in CODES.items()]
-    return "\n".join(["| code | worth another try |", "|---|---|", *rows])
+    rows = [
+        f"| `{code}` | {'yes' if Fault.TRANSIENT in faults else 'no'} | {_kinds(faults)} |"
+        for code, faults in FAULTS.items()
+    ]
+    return "\n".join(["| code | worth another try | kind |", "|---|---|---|", *rows])
+
+
+def _kinds(faults: Fault) -> str:
+    return ", ".join(str(kind.name).lower().replace("_", " ") for kind in faults & ~Fault.TRANSIENT)
 
 
 def _metrics() -> str:

@@ -41,6 +41,7 @@ from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.traffic import Traffic
 from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
@@ -78,8 +79,8 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         engines = await _engines(settings, stack)
         log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
-        tracing = Tracing()
-        runner = await _runner(settings, environ, engines, known, tracing, stack)
+        tracing, traffic = Tracing(), Traffic(environ, now_ms)
+        runner = await _runner(settings, environ, engines, known, traffic, tracing, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, start, _reviver(engines, runner))
         projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s)
@@ -90,6 +91,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             log=log,
             store=store,
             registry=known,
+            traffic=traffic,
             reader=reader,
             control=control,
             submitter=Submitter(log, store, control, projector.settle, partial(_admit, settings, engines, runner)),
@@ -147,11 +149,11 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
 
 
 async def _runner(
-    settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, tracing: Tracing,
-    stack: AsyncExitStack,
+    settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
+    tracing: Tracing, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
     upstream = await stack.enter_async_context(Upstream())
-    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ)
+    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
     driver = Driver(caller, known, engines.store, tracing, policy)
@@ -241,11 +243,15 @@ async def _gauges(engines: _Engines, runner: Runner, readers: Readers) -> dict[s
 
 def _timeouts(settings: Settings) -> Timeouts:
     up = settings.upstream
-    return Timeouts(connect_s=up.connect_s, first_event_s=up.first_event_s, idle_s=up.idle_s, total_s=up.total_s)
+    return Timeouts(
+        connect_s=up.connect_s, response_s=up.response_s, first_event_s=up.first_event_s, idle_s=up.idle_s,
+        total_s=up.total_s,
+    )  # fmt: skip
 
 
 def _retries(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(attempts=settings.upstream.attempts, total_s=settings.upstream.retry_total_s)
+    up = settings.upstream
+    return RetryPolicy(attempts=up.attempts, total_s=up.retry_total_s, restarts=up.restarts)
 
 
 def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:

@@ -87,14 +87,19 @@ class Defaults(_Section, frozen=True, kw_only=True):
 
 
 class UpstreamSettings(_Section, frozen=True, kw_only=True):
-    """The way to providers: timeouts and retries, in seconds."""
+    """The way to providers: timeouts and retries, in seconds.
+
+    `restarts`: how many of a call's tries may begin anew what readers have seen the beginning of.
+    """
 
     connect_s: Positive = 10.0
+    response_s: Positive = 120.0
     first_event_s: Positive = 120.0
     idle_s: Positive = 120.0
     total_s: Positive = 3600.0
     attempts: Count = 4
     retry_total_s: NotNegative = 60.0
+    restarts: NotNegativeCount = 0
 
 
 class Limits(_Section, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tailrace.adapters.errors import MESSAGE_CHARS, STATUSES, WORDS, http_error, stream_error, unreadable_answer
 from tailrace.schema import codec
-from tailrace.schema.errors import CODES
+from tailrace.schema.errors import CODES, FAULTS, Fault
 
 
 def openai(message: str = "No.", kind: str | None = None, code: object = None) -> bytes:
@@ -40,8 +40,88 @@ def test_aws_names_the_error_beside_the_body(status, kind, code):
 
 
 def test_every_code_is_known_to_the_schema():
-    """The tables lead to codes that say whether another try is of any use."""
-    assert {*WORDS.values(), *STATUSES.values()} <= CODES.keys()
+    """The tables lead to codes that say what kind of failure it was, and whether another try is of any use."""
+    assert {*WORDS.values(), *STATUSES.values()} <= FAULTS.keys()
+    assert {kind for faults in FAULTS.values() for kind in faults} == set(Fault)
+    assert {code for code, faults in FAULTS.items() if Fault.TRANSIENT in faults} == {c for c in CODES if CODES[c]}
+
+
+# What each vendor's documentation lists, and whether another try is of use.
+VENDORS = {
+    "anthropic-messages": {
+        "invalid_request_error": False,
+        "authentication_error": False,
+        "billing_error": False,
+        "permission_error": False,
+        "not_found_error": False,
+        "request_too_large": False,
+        "rate_limit_error": True,
+        "timeout_error": True,
+        "api_error": True,
+        "overloaded_error": True,
+    },
+    "openai-responses": {
+        "server_error": True,
+        "rate_limit_exceeded": True,
+        "invalid_prompt": False,
+        "vector_store_timeout": True,
+        "invalid_image": False,
+        "invalid_image_format": False,
+        "invalid_base64_image": False,
+        "invalid_image_url": False,
+        "image_too_large": False,
+        "image_too_small": False,
+        "image_parse_error": False,
+        "image_content_policy_violation": False,
+        "invalid_image_mode": False,
+        "image_file_too_large": False,
+        "unsupported_image_media_type": False,
+        "empty_image_file": False,
+        "failed_to_download_image": False,
+        "image_file_not_found": False,
+    },
+    "openai-chat-completions": {
+        "invalid_api_key": False,
+        "insufficient_quota": False,
+        "model_not_found": False,
+        "context_length_exceeded": False,
+        "content_filter": False,
+        "rate_limit_exceeded": True,
+        "tool_use_failed": True,
+        "server_error": True,
+    },
+    "google-gemini": {
+        "INVALID_ARGUMENT": False,
+        "FAILED_PRECONDITION": False,
+        "UNAUTHENTICATED": False,
+        "PERMISSION_DENIED": False,
+        "NOT_FOUND": False,
+        "RESOURCE_EXHAUSTED": True,
+        "CANCELLED": False,
+        "INTERNAL": True,
+        "UNAVAILABLE": True,
+        "DEADLINE_EXCEEDED": True,
+    },
+    "bedrock-converse": {
+        "AccessDeniedException": False,
+        "InternalServerException": True,
+        "ModelErrorException": True,
+        "ModelNotReadyException": True,
+        "ModelStreamErrorException": True,
+        "ModelTimeoutException": True,
+        "ResourceNotFoundException": False,
+        "ServiceQuotaExceededException": False,
+        "ServiceUnavailableException": True,
+        "ThrottlingException": True,
+        "ValidationException": False,
+    },
+}
+
+
+@pytest.mark.parametrize(("wire", "word"), [(wire, word) for wire, words in VENDORS.items() for word in words])
+def test_every_word_of_a_vendor_is_in_the_table(wire: str, word: str):
+    """None is left to its status, or to chance."""
+    assert CODES[WORDS[word.lower()]] is VENDORS[wire][word]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +178,18 @@ def test_http_errors(status, body, code, retryable):
         "the request exceeds the available context size. try increasing the context size",
         "Please reduce the length of the messages or completion.",
         "Your request exceeded model token limit: 131072",
+        "prompt token count of 300000 exceeds the limit of 128000",
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
+        "The input (9000 tokens) is longer than the model's context length (8192 tokens).",
+        "invalid params, context window exceeds limit (2013)",
+        "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+        "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]",
+        "Prompt exceeds max length",
+        "prompt too long; exceeded max context length by 812 tokens",
+        "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
+        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        "`inputs` must have less than 1024 tokens. Given: 1500",
+        "Requested input length 140000 exceeds maximum allowed input length of 131072 tokens",
     ],
 )
 def test_a11_prompts_that_are_too_long_are_told_apart(message):
@@ -110,6 +202,20 @@ def test_a_throttle_that_speaks_of_tokens_is_no_overflow():
     """Too many tokens per minute is a rate limit."""
     message = "Rate limit reached: maximum context length of your tier, tokens per minute"
     assert http_error(429, {}, openai(message, code="rate_limit_exceeded")).code == "rate_limited"
+    for message in (
+        "Too many input tokens, please wait before trying again.",
+        "Request too large for model m: reduce the length of it, tokens per minute (TPM): Limit 6000, Requested 9000",
+    ):
+        assert http_error(413, {}, openai(message)).code != "context_overflow"
+        assert stream_error({"error": {"message": message}}).code != "context_overflow"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "context_overflow"), (413, "context_overflow"), (422, "invalid_request")]
+)
+def test_a11_some_hosts_refuse_a_long_prompt_without_a_word(status, code):
+    """Cerebras and Mistral: 400 or 413, and no body."""
+    assert http_error(status, {}, b"").code == code
 
 
 @pytest.mark.parametrize(
@@ -163,6 +269,8 @@ DATE = "Sat, 21 Nov 2026 07:00:00 GMT"
         ({"x-ratelimit-reset": "1795244405", "date": DATE}, 5.0),
         ({"x-ratelimit-reset": "1795244405000", "date": DATE}, 5.0),
         ({"x-ratelimit-reset": "1795244405"}, None),
+        ({"x-ratelimit-reset": "2026-11-21T07:00:09Z", "date": DATE}, 9.0),
+        ({"x-ratelimit-reset-after": "12", "retry-after": "3", "retry-after-ms": "5000"}, 12.0),
     ],
 )
 def test_a10_headers_say_when_to_come_back(headers, seconds):
@@ -180,6 +288,12 @@ def test_a10_headers_say_when_to_come_back(headers, seconds):
         ({"message": "Limit resets in 2 hours 30 minutes"}, 9000.0),
         ({"message": "No.", "resets_in_seconds": 90}, 90.0),
         ({"message": "No.", "details": [{"@type": "RetryInfo", "retryDelay": "34s"}]}, 34.0),
+        ({"message": "Your quota will reset after 1h2m3s."}, 3723.0),
+        ({"message": "Trying again in 7 s"}, 7.0),
+        ({"message": "\u8bf7\u6c42\u8fc7\u4e8e\u9891\u7e41\uff0c\u8bf7\u5728 20 \u79d2\u540e\u91cd\u8bd5"}, 20.0),
+        ({"message": "\u8bf7 1 \u5206\u949f 30 \u79d2\u949f\u4e4b\u540e\u518d\u8bd5"}, 90.0),
+        ({"message": "\u8bf7 500 \u6beb\u79d2\u540e\u518d\u8bd5"}, 0.5),
+        ({"message": "No.", "retry_after": 0}, 0.0),
         ({"message": "Try it again in another way."}, None),
     ],
 )
@@ -187,6 +301,21 @@ def test_a10_messages_say_when_to_come_back(error, seconds):
     """Where the headers do not."""
     assert http_error(429, {}, codec.encode({"error": error})).retry_after == pytest.approx(seconds)
     assert stream_error({"error": {**error, "code": "rate_limit_exceeded"}}).retry_after == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Usage limit.", "resets_at": 1795244430},
+        {"message": "Usage limit.", "reset_at": "2026-11-21T07:00:30+00:00"},
+        {"message": "Your limit resets at 2026-11-21T07:00:30Z."},
+        {"message": "Try again at 2026-11-21 07:00:30"},
+    ],
+)
+def test_a10_bodies_say_at_what_time_to_come_back(error):
+    """Measured against the answer's own date; without one, nothing can be said."""
+    assert http_error(429, {"date": DATE}, codec.encode({"error": error})).retry_after == 30.0
+    assert http_error(429, {}, codec.encode({"error": error})).retry_after is None
 
 
 def test_a_provider_that_says_whether_to_retry_is_believed():

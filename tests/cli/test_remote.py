@@ -259,11 +259,18 @@ async def test_doctor_says_what_is_configured_and_what_answers(cli, tmp_path: Pa
         '[providers.gone]\nwire = "openai-responses"\nbase_url = "http://127.0.0.1:1"\n'
         '[aliases]\nfast = "openai/gpt-5"\n'
     )
-    ended = await cli("doctor", "--url", server.url, ANTHROPIC_API_KEY="")
+    ended = await cli("doctor", "--all", "--url", server.url, ANTHROPIC_API_KEY="")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
     assert "mine\topenai-responses\tanswers" in lines
     assert "gone\topenai-responses\tdoes not answer" in lines
     assert "anthropic\tanthropic-messages\tneeds ANTHROPIC_API_KEY" in lines
-    assert "aliases.fast: provider 'openai' has no key: set OPENAI_API_KEY" in lines
+    assert "aliases.fast: provider 'openai' is not set up: set OPENAI_API_KEY" in lines
+    azure = next(line for line in lines if line.startswith("azure\t"))
+    assert azure.endswith("needs AZURE_OPENAI_API_KEY, and AZURE_OPENAI_BASE_URL or AZURE_OPENAI_RESOURCE_NAME")
     assert lines[-1] == f"{server.url} is ready"
+    assert server.upstream.requests == []
+    short = (await cli("doctor", "--url", server.url)).out.splitlines()
+    assert "mine\topenai-responses\tanswers" in short
+    assert not any("needs OPENAI_API_KEY" in line for line in short)
+    assert any(line.endswith("more are not set up: `tailrace doctor --all` says what each needs") for line in short)

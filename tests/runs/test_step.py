@@ -3,7 +3,7 @@
 import pytest
 
 from tailrace.fold.reducer import Reducer
-from tailrace.runs.step import LOST, Abandon, AwaitOutputs, CallModel, Command, Decline, Finish, Policy, decide
+from tailrace.runs.step import FAILED, LOST, Abandon, AwaitOutputs, CallModel, Command, Decline, Finish, Policy, decide
 from tailrace.schema.events import ItemDone, ItemStart, Payload, StepDone, StepStart
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tests.support.events import START
@@ -39,6 +39,8 @@ def step(number: int, reason: str, *between: Payload) -> list[Payload]:
         ([*step(1, "tool_calls", *CALLED), *ANSWERED, *step(2, "pause")], Finish("limit")),
         ([*step(1, "length", *CALLED), *ANSWERED], Finish("length")),
         (step(1, LOST), CallModel(2)),
+        (step(1, FAILED), CallModel(2)),
+        ([*step(1, FAILED), *step(2, FAILED)], Finish("limit")),
         (step(1, LOST, *CALLED), AwaitOutputs((CALL,))),
         ([*step(1, LOST), *step(2, LOST)], Abandon(2)),
     ],

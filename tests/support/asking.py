@@ -50,6 +50,8 @@ def asking(wire: str, *texts: str, tools: bool = False, stream: bool = True) -> 
 def sent(client, up, wire, body):
     """The request: on one wire the path says the model and the kind of answer, the body on the others."""
     path = PATHS[wire]
+    if not body.get("stream"):  # then the vendor refuses the field
+        body = {name: value for name, value in body.items() if name != "stream_options"}
     if wire == BEDROCK:
         path += "-stream" if body["stream"] else ""
         body = {name: value for name, value in body.items() if name not in {"model", "stream"}}

@@ -24,3 +24,15 @@ async def test_a_wire_s_own_scheme_carries_the_key_only_where_there_is_one(wire:
 def test_every_wire_names_a_scheme_that_there_is():
     """So that a call never fails for want of one."""
     assert {wire.auth for wire in WIRES.values()} <= SCHEMES.keys()
+
+
+async def test_a_gateway_s_own_header():
+    """Cloudflare's key is for the gateway, not for the provider behind it."""
+    headers = await SCHEMES["cf-aig-authorization"](Unsigned("https://host/path", b"{}", "k", {}))
+    assert headers == {"cf-aig-authorization": "Bearer k"}
+
+
+def test_what_is_to_be_signed_shows_nothing():
+    """Key, environment and address may all hold secrets."""
+    unsigned = Unsigned("https://host/path?key=sk-secret", b"sk-secret", "sk-secret", {"KEY": "sk-secret"})
+    assert "sk-secret" not in f"{unsigned!r} {unsigned}"

@@ -520,3 +520,27 @@ async def test_an_answer_known_to_be_complete_keeps_its_connection(up, upstream)
         await up.requests[-1].answered.wait()
         await asyncio.gather(*upstream._lingering)
     assert len({request.connection for request in up.requests}) == 1
+
+
+async def test_the_response_limit_ends_with_the_headers(up, upstream):
+    """It says so itself where it fires, and no longer counts once an answer has begun."""
+    up.enqueue([Stall()], [Text("a"), Pause(0.1), Text("b")])
+    error = await failing(upstream, call(up), Timeouts(response_s=0.03))
+    assert error.details == {"watchdog": "response"}
+    assert b"response.completed" in await fetch(upstream, call(up), Timeouts(response_s=0.05))
+
+
+async def test_an_answer_that_is_whole_is_ended_though_its_body_is_not(up, upstream):
+    """`end_within`: the taker hears of an end, once, and may read no further."""
+    up.enqueue([Text("a"), Stall()])
+    heard: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        heard.append(data)
+        reply.end_within(0.03)
+        return True
+
+    async with asyncio.timeout(2), upstream.open(call(up)) as reply:
+        assert await reply.feed(take) is False
+    assert heard[-1] == b""
+    assert heard.count(b"") == 1

@@ -4,7 +4,14 @@ import pytest
 
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema.errors import InvalidRequest, SettingsError
-from tailrace.upstream.registry import Provider, Registry, key_of, load_builtin, provider_from_table
+from tailrace.upstream.registry import (
+    Provider,
+    Registry,
+    configured_registry,
+    keys_of,
+    load_builtin,
+    provider_from_table,
+)
 from tests.support.items import ask, user
 
 LOCAL = {"wire": "openai-chat-completions", "base_url": "http://127.0.0.1:8000/v1"}
@@ -22,16 +29,30 @@ def refused(names, model, provider=None):
     return raised.value
 
 
+LOCAL_ONES = {"ollama", "lm-studio", "vllm", "llama-cpp"}
+COMMON = ["gpt-6-luna", "gpt-4o", "o3", "claude-haiku-4-5", "deepseek-chat", "grok-4", "mistral-small-latest",
+          "codestral-latest", "sonar", "command-a-03-2025", "solar-pro", "jamba-large"]  # fmt: skip
+
+
 def test_the_built_in_providers_speak_known_wires():
-    """Each names its key's variable, but for the local one and the one that finds its own (upstream/aws.py); and each
-    can be asked something."""
+    """About sixty and more; each names its key's variable, but for the local ones, and each can be asked something."""
     providers = load_builtin()
-    assert {"openai", "anthropic", "openrouter", "groq", "mistral", "deepseek", "ollama"} <= set(providers)
-    assert [name for name, provider in providers.items() if provider.api_key_env is None] == ["bedrock", "ollama"]
+    assert len(providers) >= 60
+    assert {"openai", "anthropic", "azure", "azure-chat", "openrouter", "groq", "mistral", "moonshot"} <= set(providers)
+    assert {name for name, provider in providers.items() if not provider.api_key_env} >= LOCAL_ONES
     for provider in providers.values():
-        wire = WIRES[provider.wire]
-        body = wire.build(ask(user("hello"), model="any"), provider.quirks)
-        assert body.get("model") == "any" or "/any/" in wire.path("any", True)
+        body = WIRES[provider.wire].build(ask(user("hello"), model="any"), provider.quirks)
+        assert body
+
+
+def test_a_common_bare_name_means_one_provider():
+    """With every key set, no two of the built-in ones recognise it."""
+    everything = load_builtin()
+    environ = {name: "k" for provider in everything.values() for name in provider.api_key_env}
+    names = configured_registry({}, {}, None, environ)
+    assert len(names.providers) > 60
+    for model in COMMON:
+        assert names.resolve(model, None)[1] == model
 
 
 def test_every_wire_has_its_quirks():
@@ -125,7 +146,7 @@ def test_a_bare_model_counts_only_configured_providers():
 )
 def test_an_address_may_take_its_region_from_the_environment(environ, region):
     """As AWS's own tools do: one variable, or else another, or else the default."""
-    known = Registry(load_builtin(), {}, None).configured(environ)
+    known = configured_registry({}, {}, None, environ)
     assert known.resolve("bedrock/x", None)[0].base_url == f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
@@ -133,8 +154,8 @@ def test_no_secret_leaves():
     """A provider knows its variable's name only, and does not show its headers."""
     provider = provider_from_table("one", {**LOCAL, "api_key_env": "ONE_KEY", "headers": {"x-key": SECRET}})
     environ = {"ONE_KEY": SECRET}
-    assert key_of(provider, environ) == SECRET
-    assert key_of(provider, {}) is None
+    assert keys_of(provider, environ) == [SECRET]
+    assert keys_of(provider, {}) == []
     names = Registry({"one": provider}, {}, None).configured(environ)
     shown = f"{provider!r} {provider} {names!r} {vars(names)!r} {refused(names, 'x')} {refused(names, 'x').details}"
     assert SECRET not in shown
@@ -144,7 +165,7 @@ def test_a_table_says_only_what_differs_from_the_built_in_one():
     """A proxy in front of a known provider needs only its address."""
     provider = provider_from_table("openai", {"base_url": "http://127.0.0.1:9/v1"})
     assert provider.base_url == "http://127.0.0.1:9/v1"
-    assert provider.api_key_env == "OPENAI_API_KEY"
+    assert provider.api_key_env == ["OPENAI_API_KEY"]
     assert isinstance(provider, Provider)
 
 
@@ -158,7 +179,13 @@ def test_a_table_says_only_what_differs_from_the_built_in_one():
         ({"base_url": "http://me:" + SECRET + "@host/v1"}, "[providers.local].base_url"),
         ({"wire": "smoke-signals"}, "[providers.local].wire"),
         ({"quirks": {"speed": 9}}, "[providers.local].quirks.speed"),
+        ({"quirks": {"max_tokens_field": True}}, "[providers.local].quirks.max_tokens_field"),
         ({"models": ["a", 1]}, "[providers.local].models[1]"),
+        ({"auth": "handshake"}, "[providers.local].auth"),
+        ({"model_names": "a=b,c"}, "[providers.local].model_names"),
+        ({"max_in_flight": 0}, "[providers.local].max_in_flight"),
+        ({"prices": {"m": {"input": 1.0}}}, "[providers.local].prices"),
+        ({"prices": {"m": {"input": -1.0, "output": 1.0}}}, "[providers.local].prices"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(table, place):
@@ -180,3 +207,64 @@ def test_a_provider_needs_a_wire_and_an_address():
     """Unless it is a built-in one."""
     with pytest.raises(SettingsError, match=r"\[providers\.local\]\.wire"):
         provider_from_table("local", {"base_url": "http://host"})
+
+
+def test_the_first_variable_that_is_set_holds_the_keys():
+    """One name or a list of them; several keys are separated by commas, and what is empty is none."""
+    provider = provider_from_table("one", {**LOCAL, "api_key_env": ["NEW_KEY", "OLD_KEY"]})
+    assert keys_of(provider, {"OLD_KEY": "old"}) == ["old"]
+    assert keys_of(provider, {"OLD_KEY": "old", "NEW_KEY": " a, b ,,"}) == ["a", "b"]
+    assert keys_of(provider, {"NEW_KEY": "", "OLD_KEY": "old"}) == ["old"]
+    names = Registry({"one": provider}, {}, None).configured({"NEW_KEY": " , "})
+    assert "NEW_KEY or OLD_KEY" in refused(names, "one/x").message
+
+
+def test_places_in_an_address_are_filled_from_the_environment():
+    """`{NAME}` and `{NAME:default}`; the first address whose variables are set is meant."""
+    table = {**LOCAL, "base_url": ["{BASE}", "https://{ACCOUNT}.{REGION:eu}.example/v1"]}
+    assert provider_from_table("one", table, {"ACCOUNT": "me"}).base_url == "https://me.eu.example/v1"
+    assert provider_from_table("one", table, {"ACCOUNT": "me", "REGION": "us"}).base_url == "https://me.us.example/v1"
+    assert provider_from_table("one", table, {"ACCOUNT": "me", "BASE": "http://host"}).base_url == "http://host"
+
+
+def test_a_provider_without_its_variables_counts_as_keyless():
+    """Asking for it names them all."""
+    table = {
+        **LOCAL,
+        "base_url": ["{BASE}", "https://{ACCOUNT}.{GATE}.example"],
+        "query": {"v": "{VERSION}"},
+        "model_names": "{NAMES}",
+    }
+    names = configured_registry({"one": {**table, "api_key_env": "ONE_KEY"}}, {}, None, {"GATE": "g"})
+    assert "one" not in names.providers
+    assert refused(names, "one/x").message.endswith("set ONE_KEY, and BASE or ACCOUNT, and NAMES, and VERSION")
+
+
+@pytest.mark.parametrize("value", ["host.example", f"https://me:{SECRET}@host.example"])
+def test_an_address_that_a_variable_makes_wrong_is_not_set_up(value):
+    """It may have been set for something else, so that the server starts all the same; the value is not repeated."""
+    names = configured_registry({"one": {**LOCAL, "base_url": "{BASE}/v1"}}, {}, None, {"BASE": value})
+    message = refused(names, "one/x").message
+    assert "set BASE to another value (" in message
+    assert SECRET not in message
+
+
+def test_a_query_ends_every_url():
+    """Also one that has a query; a value that comes out empty is left out."""
+    table = {**LOCAL, "query": {"api-version": "{VERSION:v 1}", "trace": "{TRACE:}"}}
+    provider = provider_from_table("one", table, {})
+    assert provider.url("/x") == "http://127.0.0.1:8000/v1/x?api-version=v+1"
+    assert provider.url("/x?alt=sse") == "http://127.0.0.1:8000/v1/x?alt=sse&api-version=v+1"
+
+
+def test_azure_is_reached_by_its_resource_or_its_address():
+    """§3.5: the v1 surface, an `api-version`, deployments by a map."""
+    environ = {"AZURE_OPENAI_API_KEY": SECRET, "AZURE_OPENAI_RESOURCE_NAME": "mine",
+               "AZURE_OPENAI_DEPLOYMENT_NAME_MAP": "gpt-5=my-gpt, o3 = other"}  # fmt: skip
+    names = configured_registry({}, {}, None, environ)
+    azure, chat = names.providers["azure"], names.providers["azure-chat"]
+    assert azure.url("/responses") == "https://mine.openai.azure.com/openai/v1/responses?api-version=v1"
+    assert chat.url("/chat/completions").startswith("https://mine.openai.azure.com/openai/v1/chat/completions?")
+    assert azure.model_names == {"gpt-5": "my-gpt", "o3": "other"}
+    lacking = configured_registry({}, {}, None, {"AZURE_OPENAI_API_KEY": SECRET})
+    assert refused(lacking, "azure/x").message.endswith("set AZURE_OPENAI_BASE_URL or AZURE_OPENAI_RESOURCE_NAME")

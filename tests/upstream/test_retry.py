@@ -84,3 +84,10 @@ def test_hopeless_errors_are_not_repeated():
     """A wrong key stays wrong."""
     assert delay(RetryPolicy(), ProviderError("authentication", "m")) is None
     assert delay(RetryPolicy(), ProviderError("rate_limited", "m"), draw=0.5) == 0.25
+
+
+@given(policies, errors, st.integers(1, 100), seconds)
+def test_a_try_with_another_key_need_not_wait_but_counts(policy, error, attempt, elapsed_s):
+    """Whatever the error and whatever it asks for: at once, within the budget of tries and time."""
+    wait = policy.delay(error, attempt=attempt, elapsed_s=elapsed_s, random=no_luck, elsewhere=True)
+    assert wait == (0.0 if attempt < policy.attempts and elapsed_s <= policy.total_s else None)

@@ -20,6 +20,7 @@ from tailrace.store.base import StoredRun, Thread
 from tailrace.testing.moves import Call, Text
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.traffic import Traffic
 from tailrace.workers.reaper import Reaper
 from tests.support.server import Served
 
@@ -32,7 +33,7 @@ async def runner(server: Served) -> AsyncIterator[Runner]:
     services, timeouts = server.services, Timeouts(connect_s=2, first_event_s=5, idle_s=5, total_s=60)
     policy = Policy(max_steps=9, max_takeovers=1)
     async with Upstream() as upstream:
-        caller = ModelCaller(upstream, timeouts, RetryPolicy(attempts=1, total_s=1), {})
+        caller = ModelCaller(upstream, timeouts, RetryPolicy(attempts=1, total_s=1), {}, Traffic({}, lambda: 0))
         driver = Driver(caller, services.registry, services.store, services.tracing, policy)
         yield Runner(services.log, driver, services.tracing, run_s=3600, now=services.now)
 

@@ -12,6 +12,8 @@ from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload
 from tailrace.schema.request import Generation, ModelRequest
 
+Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
+
 
 @dataclass(frozen=True, slots=True)
 class Callee:
@@ -28,7 +30,7 @@ class DecodeContext:
 
     An item's id is the provider's where it sends one that is not in `taken_ids` (the run's ids so far); otherwise
     `id_prefix` and a count. `callees`: the tools whose names on the wire are not their own, or not their kind
-    (`Wire.callees` of the same request).
+    (`Wire.callees` of the same request). `quirks`: how the provider differs, as `Wire.build` is told.
     """
 
     provider_id: str
@@ -38,6 +40,7 @@ class DecodeContext:
     id_prefix: str = "item_"
     taken_ids: Container[str] = field(default_factory=frozenset)
     callees: Mapping[str, Callee] = field(default_factory=dict)
+    quirks: Quirks = field(default_factory=dict)
 
 
 class Decoder(Protocol):
@@ -46,6 +49,10 @@ class Decoder(Protocol):
     @property
     def done(self) -> bool:
         """Has the answer ended (well or badly)? What comes after it is not looked at."""
+
+    @property
+    def ending(self) -> bool:
+        """Is the answer whole, but for counts that may follow? Who has waited for them long enough says `close`."""
 
     @property
     def error(self) -> ProviderError | None:
@@ -61,7 +68,9 @@ class Decoder(Protocol):
         """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
 
 
-Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
+def no_headers(request: ModelRequest, quirks: Quirks) -> Mapping[str, str]:
+    """Of a wire that says it all in the body."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,9 @@ class Wire:
 
     `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
     names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
-    the provider's base URL. `headers` go with every request; `auth` names the scheme of upstream/auth.py by which the
-    key does, where the provider names no other.
+    the provider's base URL; so does `models`, where a GET lists what there is. `headers` go with every request,
+    `own_headers` are what this one says in them; `auth` names the scheme of upstream/auth.py by which the key does,
+    where the provider names no other.
     """
 
     name: str
@@ -81,6 +91,8 @@ class Wire:
     path: Callable[[str, bool], str]
     auth: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    models: str = "/models"
+    own_headers: Callable[[ModelRequest, Quirks], Mapping[str, str]] = no_headers
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

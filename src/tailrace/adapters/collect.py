@@ -1,9 +1,13 @@
 """The payloads of one answer in the making: items get their ids, and begin, grow and end in a legal order."""
 
 from tailrace.adapters.base import Callee, DecodeContext
+from tailrace.adapters.breakers import BlankArguments, Repetition
+from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
+
+_TEXTS: frozenset[ItemType] = frozenset({"message", "reasoning"})
 
 
 class OpenItem:
@@ -12,28 +16,37 @@ class OpenItem:
     `correlation_id` is the provider's own id where the item could not bear it (it was taken).
     """
 
-    __slots__ = ("_collector", "_sent", "correlation_id", "id", "is_open")
+    __slots__ = ("_collector", "_repetition", "_sent", "correlation_id", "id", "is_open")
 
-    def __init__(self, collector: "Collector", item_id: str, correlation_id: str | None) -> None:
+    def __init__(
+        self, collector: "Collector", item_id: str, correlation_id: str | None, repetition: Repetition | None = None
+    ) -> None:
         self.id = item_id
         self.correlation_id = correlation_id
         self.is_open = True
         self._collector = collector
-        self._sent: dict[tuple[str | None, int | None], list[str]] = {}
+        self._repetition = repetition
+        self._sent: dict[tuple[str | None, int | None], Pieces] = {}
 
     def grow(self, text: str, channel: str | None = None, part: int | None = None) -> None:
-        """One delta; an empty one is nothing."""
+        """One delta; an empty one is nothing. Raises ProviderError (repetition) for a text that runs in circles."""
         if not text:
             return
+        if channel is None and self._repetition is not None:
+            self._repetition.take(text)
         pieces = self._sent.get((channel, part))
         if pieces is None:
-            pieces = self._sent[channel, part] = []
-        pieces.append(text)
+            pieces = self._sent[channel, part] = Pieces()
+        pieces.add(text)
         self._collector.out.append(ItemDelta(item_id=self.id, delta_content=text, channel=channel, part=part))
+
+    def weigh(self, arguments: str) -> None:
+        """A piece of a call's arguments, as the wire has it. Raises ProviderError (malformed_call): endless blanks."""
+        self._collector.blanks.take(self.id, arguments)
 
     def sent(self, channel: str | None = None, part: int | None = None) -> str:
         """What the deltas so far add up to."""
-        return "".join(self._sent.get((channel, part), ()))
+        return str(self._sent.get((channel, part), ""))
 
     def catch_up(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """Send what is missing of `text`; nothing where the deltas said something else (the final item decides)."""
@@ -63,6 +76,7 @@ class Collector:
     def __init__(self, context: DecodeContext) -> None:
         self.out: list[Payload] = []
         self.calls = 0
+        self.blanks = BlankArguments()
         self._context = context
         self._ids: set[str] = set()
         self._count = 0
@@ -102,7 +116,8 @@ class Collector:
                 kind="custom" if is_custom or callee.takes_text else None,
             )
         )
-        return OpenItem(self, item_id, wanted_id if wanted_id and wanted_id != item_id else None)
+        watched = Repetition(item_id) if item_type in _TEXTS else None
+        return OpenItem(self, item_id, wanted_id if wanted_id and wanted_id != item_id else None, watched)
 
     def callee(self, name: str) -> Callee:
         """The tool that this name of the wire's means."""

@@ -6,13 +6,12 @@ measured against the answer's own `Date` header.
 """
 
 import html
-import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tailrace.adapters.reading import Json, dict_in, dicts_in, text_in
+from tailrace.adapters.waits import body_wait, header_waits, seconds_of
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 
@@ -40,11 +39,15 @@ WORDS: dict[str, str] = {
         "overloaded": "overloaded_error overloaded server_is_overloaded engine_overloaded engine_overloaded_error"
         " slow_down service_unavailable unavailable serviceunavailableexception modelnotreadyexception",
         "timeout": "timeout_error timeout request_timeout deadline_exceeded modeltimeoutexception",
+        "aborted": "cancelled canceled aborted request_aborted request_cancelled",
+        "malformed_call": "malformed_function_call malformed_tool_call tool_use_failed unexpected_tool_call",
         "server_error": "server_error api_error internal_server_error internal_error internal vector_store_timeout"
         " internalserverexception modelstreamerrorexception modelerrorexception network_error",
         "invalid_request": "invalid_request_error invalid_request bad_request badrequesterror invalid_argument"
         " failed_precondition invalid_prompt invalid_function_parameters validationexception unsupported_parameter"
-        " unsupported_value invalid_value invalid_image image_parse_error empty_image_file",
+        " unsupported_value invalid_value invalid_image image_parse_error empty_image_file invalid_image_format"
+        " invalid_base64_image invalid_image_url invalid_image_mode image_too_large image_too_small"
+        " image_file_too_large image_file_not_found unsupported_image_media_type failed_to_download_image",
     }.items()
     for word in words.split()
 }
@@ -61,14 +64,27 @@ STATUSES: dict[int, str] = {
     413: "too_large",
     422: "invalid_request",
     429: "rate_limited",
+    499: "aborted",
     503: "overloaded",
     529: "overloaded",
 }
 
+# How providers say that a prompt is too long for the model, where they have no word for it.
 _OVERFLOW = re.compile(
-    r"maximum (?:context|prompt) length|context[ _]length[ _]exceeded|context (?:window|limit)|prompt is too long"
-    r"|input is too long|exceeds the maximum number of tokens|reduce the length of|exceeds the available context"
-    r"|greater than the context length|exceeded model token limit|prompt token count of \d+ exceeds",
+    r"maximum (?:context|prompt|model|sequence|allowed input) length|context[ _]length[ _]exceeded"
+    r"|context (?:window|limit)|(?:prompt|input|inputs|request) (?:is |are )?too (?:long|large for)"
+    r"|too large for (?:the )?model|exceeds? the maximum number of (?:input )?tokens|reduce the length of"
+    r"|exceeds the available context|(?:greater|longer) than the (?:model.?s )?(?:maximum )?context(?: length| size)?"
+    r"|context (?:length|size) is only|exceeded (?:max |model )?(?:context|token)(?: length| limit)"
+    r"|prompt token count of \d+ exceeds|prompt exceeds max|input tokens? exceed|too many input tokens"
+    r"|number of input tokens exceeds|range of input length should be|input length .{0,80}exceed"
+    r"|tokens in (?:the )?(?:request|prompt) (?:more than|cannot exceed)|`inputs` must have less than"
+    r"|token limit exceeded|exceeds the (?:model.?s )?token limit|max_new_tokens` must be <=",
+    re.IGNORECASE,
+)
+# The same words where it is only too much at a time.
+_THROTTLE = re.compile(
+    r"rate.?limit|too many requests|throttl|per.?(?:minute|min|day|hour|second)\b|\b[rt]p[md]\b|please wait|quota",
     re.IGNORECASE,
 )
 _QUOTA = re.compile(
@@ -79,11 +95,8 @@ _QUOTA = re.compile(
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _KEY = re.compile(r"\b(?:sk|pk|gsk|xai|key|r8|hf)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|(?<=Bearer )\S+", re.IGNORECASE)
-_WAIT = re.compile(
-    r"(?:try(?:ing)? again|retry|retrying|resets?|wait)(?: in| after| for)?:? ([\d.]+ ?[a-z][\w. ]*)", re.IGNORECASE
-)
-_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])")
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # by first letter; milliseconds stand apart
+_MAY_OVERFLOW = frozenset({"invalid_request", "too_large", "provider_error", "server_error"})
+_MUTE = frozenset({400, 413})  # the statuses with which some hosts refuse a prompt that is too long, without a word
 
 
 class _Said(NamedTuple):
@@ -99,13 +112,13 @@ class _Said(NamedTuple):
 def http_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """An answer with an error status, of any wire. `headers` are the answer's; never the request's."""
     named = {name.lower(): value for name, value in headers.items()}
-    said = _said(_decoded(body))
+    said = _said(_decoded(body), seconds_of(named.get("date")))
     # AWS names the error beside its body, perhaps with a namespace in front or an address behind.
     kind = named.get("x-amzn-errortype", "").split(":")[0].rpartition("#")[2].lower()
     said = said._replace(words=(*said.words, kind)) if kind else said
-    waits = [wait for wait in (said.wait, *_header_waits(named, status)) if wait is not None]
+    waits = [*([] if said.wait is None else [said.wait]), *header_waits(named, status)]
     error = ProviderError(
-        _code(said, status, waits),
+        "context_overflow" if status in _MUTE and not body.strip() else _code(said, status, waits),
         said.message or f"the provider answered with status {status} and no message",
         status=status,
         retry_after=max(waits) if waits else None,
@@ -151,7 +164,7 @@ def _code(said: _Said, status: int | None, waits: list[float]) -> str:
     code = next((code for code in known if code not in _VAGUE), None) or _of_status(status)
     if code is None or (code == "invalid_request" and known):
         code = known[0] if known else "provider_error"
-    if code in {"invalid_request", "too_large", "provider_error", "server_error"} and _OVERFLOW.search(said.message):
+    if code in _MAY_OVERFLOW and _OVERFLOW.search(said.message) and not _THROTTLE.search(said.message):
         return "context_overflow"
     # Google words a passing rate limit like an empty purse, but says when to come back.
     if code in {"invalid_request", "rate_limited", "permission", "provider_error"} and not waits:
@@ -175,7 +188,7 @@ def _decoded(body: bytes) -> object:
         return body.decode("utf-8", "replace")
 
 
-def _said(thing: object) -> _Said:
+def _said(thing: object, now: float | None = None) -> _Said:
     outer = thing[0] if isinstance(thing, list) and thing else thing
     if not isinstance(outer, dict):
         return _Said(_clean(outer) if isinstance(outer, str) else "", (), None, {}, None)
@@ -193,7 +206,7 @@ def _said(thing: object) -> _Said:
         words=tuple(name.lower() for name in names if isinstance(name, str)),
         status=int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None,
         details=details,
-        wait=_body_wait(inner, message),
+        wait=body_wait(inner, message, now),
     )
 
 
@@ -225,70 +238,3 @@ def _clean(text: str) -> str:
         text = html.unescape(_MARKUP.sub(" ", title[1] if title and title[1].strip() else text))
     text = _KEY.sub("[redacted]", " ".join(text.split()))
     return text if len(text) <= MESSAGE_CHARS else text[: MESSAGE_CHARS - 1] + "…"
-
-
-# --- when to come back, in seconds ------------------------------------------------------------------------------
-
-
-def _header_waits(headers: Mapping[str, str], status: int) -> list[float | None]:
-    waits = [
-        _scaled(headers.get("retry-after-ms"), 0.001),
-        _scaled(headers.get("retry-after"), 1.0),
-        _until(headers.get("retry-after"), headers.get("date")),
-    ]
-    if status in {429, 503, 529}:  # on other answers these only say how the budget stands
-        waits.append(_scaled(headers.get("x-ratelimit-reset-after"), 1.0))
-        waits.append(_scaled(headers.get("x-ratelimit-reset-ms"), 0.001))
-        waits.append(_reset(headers.get("x-ratelimit-reset"), headers.get("date")))
-    return waits
-
-
-def _scaled(value: object, factor: float) -> float | None:
-    try:
-        number = float(value) * factor  # type: ignore[arg-type]  # what is no number is caught
-    except (TypeError, ValueError):
-        return None
-    return max(number, 0.0) if math.isfinite(number) else None
-
-
-def _until(date: str | None, now: str | None) -> float | None:
-    try:
-        wait = parsedate_to_datetime(date or "").timestamp() - parsedate_to_datetime(now or "").timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return max(wait, 0.0)
-
-
-def _reset(value: str | None, now: str | None) -> float | None:
-    """Seconds to go, or a time since the epoch in seconds or milliseconds."""
-    number = _scaled(value, 1.0)
-    if number is None or number < 1e9:
-        return number
-    try:
-        return max((number / 1000 if number > 1e11 else number) - parsedate_to_datetime(now or "").timestamp(), 0.0)
-    except (TypeError, ValueError):
-        return None
-
-
-def _body_wait(error: Json, message: str) -> float | None:
-    for key in ("retry_after", "resets_in_seconds"):
-        wait = _scaled(error.get(key), 1.0)
-        if wait is not None:
-            return wait
-    delays = [text_in(detail, "retryDelay") for detail in dicts_in(error, "details")]
-    named = _WAIT.search(message)
-    for span in [*delays, named[1] if named else ""]:
-        wait = _span(span)
-        if wait is not None:
-            return wait
-    return None
-
-
-def _span(text: str) -> float | None:
-    """A span of time such as `1m3.2s`, `20 seconds` or `150ms`."""
-    found: list[Any] = _SPAN.findall(text.lower())
-    return sum(float(number) * _unit(unit) for number, unit in found) if found else None
-
-
-def _unit(name: str) -> float:
-    return 0.001 if name.startswith(("ms", "milli")) else _SECONDS[name[0]]

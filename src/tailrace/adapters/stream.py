@@ -21,13 +21,17 @@ from tailrace.wire.sse import MAX_EVENT_BYTES
 
 
 class StreamDecoder(ABC):
-    """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`."""
+    """The frame of a decoder (adapters/base.py). A wire implements `_event`, `_answer` and, if need be, `_end`.
+
+    What these raise as a ProviderError (a breaker did: adapters/breakers.py) ends the answer badly.
+    """
 
     ANSWER = ""  # the field by which a JSON body is known to be an answer
     FRAMING: Framing = SSE
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
+        self.ending = False
         self.error: ProviderError | None = None
         self._context = context
         self._parser = self.FRAMING.parser()
@@ -49,14 +53,12 @@ class StreamDecoder(ABC):
             self._keep(data)
             return self._collector.take()
         try:
-            frames = self._parser.feed(data)
+            for frame in self._parser.feed(data):
+                self._read(frame)
+                if self.done:
+                    break
         except ProviderError as error:
             self._fail(error)
-            return self._collector.take()
-        for frame in frames:
-            self._read(frame)
-            if self.done:
-                break
         return self._collector.take()
 
     def close(self) -> list[Payload]:
@@ -66,12 +68,10 @@ class StreamDecoder(ABC):
         if self._body is not None:
             return self.whole(bytes(self._body))
         try:
-            frames = self._parser.close()
+            for frame in self._parser.close():
+                self._read(frame, is_last=True)
         except ProviderError as error:
             self._fail(error)
-            return self._collector.take()
-        for frame in frames:
-            self._read(frame, is_last=True)
         if not self.done:
             self._end()
         return self._collector.take()
@@ -83,7 +83,10 @@ class StreamDecoder(ABC):
         except (InvalidJson, RecursionError):
             answer = None
         if isinstance(answer, dict) and self.ANSWER in answer:
-            self._answer(answer)
+            try:
+                self._answer(answer)
+            except ProviderError as error:
+                self._fail(error)
         elif names_error(answer):
             self._fail(stream_error(answer))
         else:

@@ -23,24 +23,34 @@ def head_of(request: ModelRequest) -> tuple[str, list[OutputItem]]:
 
 
 def turns_of(
-    blocks: Iterable[tuple[str, Block]], is_result: Callable[[Block], bool], text: Callable[[str], list[Block]]
+    blocks: Iterable[tuple[str, Block]], place: Callable[[Block], int], text: Callable[[str], list[Block]]
 ) -> list[Turn]:
     """What follows in one role is one turn; the user begins, and the assistant's text does not end it.
 
-    `is_result`: is it a tool's result? They stand first in their turn; what the user said meanwhile comes after.
-    `text` makes the block of a text, which is one that has the key `text`.
+    Blocks of a turn stand in the order of their `place`, those of one as they came. `text` makes the block of a text,
+    which is one that has the key `text`.
     """
     turns: list[Turn] = []
     for role, group in groupby(blocks, key=itemgetter(0)):
-        content = [block for _, block in group]
-        if role == "user":
-            content.sort(key=lambda block: not is_result(block))
-        turns.append({"role": role, "content": content})
+        turns.append({"role": role, "content": sorted((block for _, block in group), key=place)})
     if turns and turns[-1]["role"] == "assistant" and "text" in turns[-1]["content"][-1]:
         turns.append({"role": "user", "content": text(CONTINUE)})
     if turns and turns[0]["role"] == "assistant":
         turns.insert(0, {"role": "user", "content": text(BEGIN)})
     return turns
+
+
+def led_on(blocks: Iterable[tuple[str, Block]], is_thought: Callable[[Block], bool]) -> list[tuple[str, Block]]:
+    """Without the thinking that no other block of its turn came after: Claude's hosts refuse it."""
+    kept: list[tuple[str, Block]] = []
+    has_led_on = False
+    for role, block in reversed(list(blocks)):
+        thought = is_thought(block)
+        if not thought or has_led_on:
+            kept.append((role, block))
+        if not thought:
+            has_led_on = role == "assistant"
+    return kept[::-1]
 
 
 def loop_of(turns: Iterable[Turn], is_result: Callable[[Block], bool]) -> list[Block]:

@@ -11,7 +11,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import health, runs, threads
+from tailrace.api import health, providers, runs, threads
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
 from tailrace.api.front import Front
@@ -19,7 +19,8 @@ from tailrace.api.services import Services
 from tailrace.api.stream import stream
 from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
 
-HEALTH = (health.healthz, health.readyz, health.metrics)  # of every process, whatever its roles
+# Of every process, whatever its roles.
+HEALTH = (health.healthz, health.readyz, health.metrics, providers.list_providers)
 API = (
     threads.create_thread,
     threads.list_threads,

@@ -16,6 +16,7 @@ from tailrace.runs.tracing import Tracing
 from tailrace.settings import Settings
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
+from tailrace.upstream.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Services:
     log: Log
     store: Store
     registry: Registry
+    traffic: Traffic
     reader: RunReader
     control: Control
     submitter: Submitter

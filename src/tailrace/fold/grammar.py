@@ -98,6 +98,11 @@ class Grammar:
                 return f"item_done of item {item_id!r}, begun as {begun}, with a final {tag}"
         return None
 
+    @property
+    def item_count(self) -> int:
+        """How many items have begun."""
+        return len(self.open_items) + len(self.ended_items)
+
     def item_state(self, item_id: str) -> ItemState:
         """Where the item stands."""
         if item_id in self.open_items:

@@ -120,8 +120,13 @@ class Reducer:
 
     @property
     def item_ids(self) -> Collection[str]:
-        """The ids in use."""
+        """The ids in use, in the order of the items."""
         return self._items.keys()
+
+    @property
+    def open_ids(self) -> Collection[str]:
+        """The ids of items that may still grow."""
+        return self._open
 
     @property
     def unanswered(self) -> list[FunctionCallItem]:

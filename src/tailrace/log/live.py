@@ -18,11 +18,13 @@ from weakref import WeakValueDictionary
 from tailrace.log.base import Head, Push
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound, NotReady
+from tailrace.schema.events import ItemDelta
 
 WINDOW_BATCHES = 256
 WINDOW_BYTES = 1 << 20
 TAIL_PAGE = 256  # events per page of a tail behind the window: what a stalled reader may hold on to
 PAGE_BYTES = 1 << 18
+GROWTH_MS = 2000  # how long a run may grow before it counts as changed
 
 
 def size_of(batch: Batch) -> int:
@@ -54,6 +56,11 @@ def unknown(run_id: str) -> NotFound:
     return NotFound(f"there is no log of run {run_id!r}")
 
 
+def _grows(batch: Batch) -> bool:
+    """Does it do no more than let items grow?"""
+    return all(type(payload) is ItemDelta for payload in batch.payloads)
+
+
 class _Waiter:
     """A tail that waits at the end of its run, behind `seq`."""
 
@@ -81,7 +88,7 @@ class _Waiter:
 class LiveRun:
     """One run's window and waiters. `known` once somebody has looked up where its log stands."""
 
-    __slots__ = ("__weakref__", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size")
+    __slots__ = ("__weakref__", "_told", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size")
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -92,6 +99,14 @@ class LiveRun:
         self._window: deque[Batch] = deque()
         self.size = 0
         self._waiters: set[_Waiter] = set()
+        self._told = 0  # the time of the batch that last counted as a change
+
+    def changes(self, batch: Batch) -> bool:
+        """Does this batch count as a change? Something begins or ends in it, or the run has grown for GROWTH_MS."""
+        if batch.timestamp - self._told < GROWTH_MS and _grows(batch):
+            return False
+        self._told = batch.timestamp
+        return True
 
     def learn(self, last_seq: int, sealed: bool) -> None:
         """Take in where the log was seen to stand; what was published since is newer and stays."""
@@ -194,9 +209,10 @@ class Live:
     def publish(self, run: LiveRun, batch: Batch, size: int) -> None:
         """Show a committed batch of `size` bytes to the run's tails and to `changed`. O(1) besides the waking."""
         run.publish(batch, size)
-        self._changed.add(run.run_id)
-        if self._on_change is not None:
-            self._wake_changed()
+        if run.changes(batch):
+            self._changed.add(run.run_id)
+            if self._on_change is not None:
+                self._wake_changed()
 
     def _wake_changed(self) -> None:
         if self._on_change is not None and not self._on_change.done():
@@ -217,7 +233,7 @@ class Live:
         return run.page_after(after, limit) if run is not None else None
 
     async def changed(self) -> set[str]:
-        """The runs published to since the last call; waits until there is one. For one caller."""
+        """See `Log.changed`."""
         while not self._changed:
             self.check_open()
             self._on_change = asyncio.get_running_loop().create_future()

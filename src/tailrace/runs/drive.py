@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tailrace.adapters.tools import unforced
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
+from tailrace.runs.recovery import Tries
 from tailrace.runs.step import LOST, Abandon, AwaitOutputs, CallModel, Decline, Finish, Policy, decide
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
@@ -23,10 +24,13 @@ from tailrace.schema.events import (
     TurnAborted,
 )
 from tailrace.schema.items import FunctionCallOutputItem
-from tailrace.schema.request import Generation, ModelRequest, RunRequest
+from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, FinishReason, Response
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
+
+# Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
+_ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,11 @@ class Driver:
 
         `trace` is the parent of the steps' spans. What a provider does wrong ends the run as an event.
         """
+        tries = Tries(is_itemised=run.protocol in _ITEMISED)
         while True:
             match decide(writer.state, self.policy, run.on_calls):
                 case CallModel(step):
-                    if not await self._step(run, writer, step, trace):
+                    if not await self._step(run, writer, step, trace, tries):
                         return
                 case Decline(calls, reason):
                     for call in calls:
@@ -61,7 +66,7 @@ class Driver:
                     await fail(writer, _abandoned(takeovers), trace)
                     return
 
-    async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext) -> bool:
+    async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext, tries: Tries) -> bool:
         """Carry out a model call; False where it ended the run."""
         try:
             with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
@@ -69,7 +74,7 @@ class Driver:
                 await writer.append([start], span)
                 provider, _ = self.registry.resolve(run.model_id, run.provider_id)
                 request = await self._request(run, writer)
-                await self.caller.call(provider, request, step, writer, span)
+                await self.caller.call(provider, request, step, writer, span, tries)
         except ProviderError as error:
             await fail(writer, error.info(), trace)
             return False

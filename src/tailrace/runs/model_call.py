@@ -1,22 +1,30 @@
-"""One model call: request out, events in, with retries while nobody has seen anything."""
+"""One model call: request out, events in; and again, as `recovery` decides."""
 
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from tailrace.adapters.base import DecodeContext, Decoder
+from tailrace.adapters.pricing import Pricing
 from tailrace.adapters.wires import WIRES
+from tailrace.runs.recovery import RETRIED, Again, GiveUp, Restart, Tries, is_empty, recover, shown_of
+from tailrace.runs.step import FAILED
 from tailrace.runs.writer import RunWriter
-from tailrace.schema import codec
-from tailrace.schema.errors import InvalidRequest, ProviderError
-from tailrace.schema.events import Payload, TraceContext
+from tailrace.schema.errors import ProviderError
+from tailrace.schema.events import Payload, ProviderEvent, TraceContext, UsageUpdate
 from tailrace.schema.request import ModelRequest
-from tailrace.upstream.auth import SCHEMES, Unsigned
-from tailrace.upstream.http import Call, Reply, Timeouts, Upstream
-from tailrace.upstream.registry import Provider, key_of
+from tailrace.upstream.http import Reply, Timeouts, Upstream
+from tailrace.upstream.prepare import prepare
+from tailrace.upstream.prices import price_of
+from tailrace.upstream.registry import Provider
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.traffic import Traffic, Turn
+
+_LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
+_FACTS = (ProviderEvent, UsageUpdate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +34,60 @@ class ModelCaller:
     upstream: Upstream
     timeouts: Timeouts
     retries: RetryPolicy
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    traffic: Traffic
 
     async def call(
-        self, provider: Provider, request: ModelRequest, step: int, writer: RunWriter, trace: TraceContext
+        self,
+        provider: Provider,
+        request: ModelRequest,
+        step: int,
+        writer: RunWriter,
+        trace: TraceContext,
+        tries: Tries,
     ) -> None:
         """Carry out step `step`, whose `step_start` is in the log, up to its `step_done`. Raises ProviderError.
 
-        Retries share one budget of attempts and time, and happen only while nothing visible has reached the log.
+        That `step_done` says `error` where the step is to be tried again: then something of it was seen, and the caller
+        goes on with a new one, with the same `tries`.
         """
-        call = await self._prepare(provider, request, trace)
+        turn = self.traffic.turn(provider, writer.thread_id)
         clock = asyncio.get_running_loop().time
-        began, seen = clock(), len(writer.state.item_ids)
-        for attempt in count(1):
+        seen = len(writer.state.item_ids)
+        while True:
+            tries.begin(clock())
             try:
-                await self._attempt(provider, request, step, call, writer, trace)
-                return
+                await self._attempt(provider, request, step, turn, writer, trace)
             except ProviderError as error:
-                elapsed = clock() - began
-                delay = self.retries.delay(error, attempt=attempt, elapsed_s=elapsed, random=random.random)
-                if delay is None or len(writer.state.item_ids) > seen:
-                    raise
-                await asyncio.sleep(delay)
-
-    async def _prepare(self, provider: Provider, request: ModelRequest, trace: TraceContext) -> Call:
-        wire = WIRES[provider.wire]
-        try:
-            body = wire.build(request, provider.quirks)
-        except InvalidRequest as error:
-            raise ProviderError("invalid_request", error.message, details=error.details) from error
-        url = provider.base_url.rstrip("/") + wire.path(request.model_id, True)
-        unsigned = Unsigned(url, codec.encode(body), key_of(provider, self.environ), self.environ)
-        signed = await SCHEMES[provider.auth or wire.auth](unsigned)
-        headers = {**wire.headers, **signed, **provider.headers, "traceparent": trace.traceparent}
-        return Call(url=url, headers=headers, body=unsigned.body, stream=True)
+                tries.empty += isinstance(error, _Empty)
+                shown, elsewhere = shown_of(writer.state, seen), turn.elsewhere(error)
+                remedy = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
+                match remedy:
+                    case GiveUp() if isinstance(error, _Empty):
+                        await writer.append(error.payloads, trace)
+                    case GiveUp():
+                        raise
+                    case Again(delay_s):
+                        await asyncio.sleep(delay_s)
+                        continue
+                    case Restart(delay_s):
+                        tries.restarts += 1
+                        await writer.append(_restart(error, tries, writer), trace)
+                        await asyncio.sleep(delay_s)
+                        return
+            tries.forget()
+            return
 
     async def _attempt(
         self,
         provider: Provider,
         request: ModelRequest,
         step: int,
-        call: Call,
+        turn: Turn,
         writer: RunWriter,
         trace: TraceContext,
     ) -> None:
+        """One try, with a request of its own: a signature has a date, and a key its turn."""
         context = DecodeContext(
             provider_id=request.provider_id,
             model_id=request.model_id,
@@ -78,26 +96,56 @@ class ModelCaller:
             id_prefix=f"item_{step}_",
             taken_ids=frozenset(writer.state.item_ids),
             callees=WIRES[provider.wire].callees(request.generation),
+            quirks=provider.quirks,
         )
         decoder = WIRES[provider.wire].decoder(context)
-        async with self.upstream.open(call, self.timeouts) as reply:
-            await _pump(decoder, reply, writer, trace)
-        if decoder.error is not None:
-            raise decoder.error
+        price = price_of(provider.prices, request.model_id)
+        pricing = Pricing(price, request.generation.service_tier) if price else None
+        async with turn.key(self.timeouts.first_event_s) as key:
+            call = await prepare(provider, request, key, self.environ)
+            call = replace(call, headers={**call.headers, "traceparent": trace.traceparent})
+            async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
+                await _pump(decoder, pricing, reply, writer, trace)
+            if decoder.error is not None:
+                raise decoder.error
 
 
-async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceContext) -> None:
+def _restart(error: ProviderError, tries: Tries, writer: RunWriter) -> list[Payload]:
+    """Why, first; then what is open is cancelled where it stands, and the step ends as FAILED."""
+    told = ProviderEvent(provider_id="tailrace", name="retry", data={"tries": tries.made, "error": error.info()})
+    return [told, *writer.closing(FAILED, RETRIED)]
+
+
+class _Empty(ProviderError):
+    """The answer has ended and there was none; `payloads` say so, and are not in the log."""
+
+    def __init__(self, payloads: list[Payload]) -> None:
+        super().__init__("empty_answer", "the provider's answer is empty")
+        self.payloads = payloads
+
+
+async def _pump(
+    decoder: Decoder, pricing: Pricing | None, reply: Reply, writer: RunWriter, trace: TraceContext
+) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
     It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
     as much as the decoding. The task goes on where something is left to wait for.
     """
+    begun = writer.grammar.item_count
 
     def take(data: bytes) -> bool:
         payloads: list[Payload] = decoder.feed(data) if data else decoder.close()
+        if decoder.ending and not decoder.done:
+            reply.end_within(_LAST_COUNTS_S)
         if not payloads:
             return not decoder.done
-        reply.progress()
+        if pricing is not None:
+            payloads = pricing.priced(payloads)
+        if begun == writer.grammar.item_count and is_empty(payloads):
+            raise _Empty(payloads)
+        if _is_progress(payloads, writer):
+            reply.progress()
         return writer.offer(payloads, trace) and not decoder.done
 
     more = True
@@ -105,3 +153,10 @@ async def _pump(decoder: Decoder, reply: Reply, writer: RunWriter, trace: TraceC
         more = await reply.feed(take)
         await writer.settle()
     reply.is_complete = decoder.error is None
+
+
+def _is_progress(payloads: list[Payload], writer: RunWriter) -> bool:
+    """Items are; facts about the answer are none, unless a provider's own tool is at work: it has no other news."""
+    if any(not isinstance(payload, _FACTS) for payload in payloads):
+        return True
+    return "provider_item" in writer.grammar.open_items.values()

@@ -7,7 +7,10 @@ from tailrace.schema.items import FunctionCallItem
 from tailrace.schema.request import OnCalls
 from tailrace.schema.response import ANSWERABLE, FinishReason
 
-LOST: FinishReason = "cancelled"  # how a step ends whose worker was lost: only a run that goes on has such a last step
+# How a step ends whose worker was lost, and one that failed and is tried again: only a run that goes on has such a last
+# step.
+LOST: FinishReason = "cancelled"
+FAILED: FinishReason = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,21 @@ def decide(state: Reducer, policy: Policy, on_calls: OnCalls = "wait") -> Comman
     """The next command for a run whose items are all closed and whose last step, if any, is done.
 
     A step whose worker was lost is followed by a new one, which goes on from the last completed item; whole calls in it
-    are the client's to answer, as in any other (they may have been read already).
+    are the client's to answer, as in any other (they may have been read already). So is one that failed: a failure that
+    ends the run does so in the same append.
     """
     if not state.steps:
         return CallModel(1)
     last = state.steps[-1]
     calls = tuple(state.unanswered)
-    reason: FinishReason = last.finish_reason or "error"
+    reason = last.finish_reason or FAILED
     if calls:
         return _answer(calls, on_calls) if reason in ANSWERABLE else Decline(calls, _CUT_OFF)
     if reason == LOST:
         takeovers = sum(step.finish_reason == LOST for step in state.steps)
         if takeovers > policy.max_takeovers:
             return Abandon(takeovers)
-    elif reason not in {"tool_calls", "pause"}:
+    elif reason not in {"tool_calls", "pause", FAILED}:
         return Finish(reason)
     return CallModel(last.step + 1) if len(state.steps) < policy.max_steps else Finish("limit")
 

@@ -106,6 +106,12 @@ class RunWriter:
         self._unfolded.clear()
         return self._state
 
+    @property
+    def thread_id(self) -> str:
+        """The thread of the run, once it has begun; before, what stands for it."""
+        start = self.state.start
+        return start.thread_id if start is not None else self.run_id
+
     def closing(self, finish_reason: FinishReason, cause: ErrorInfo | str) -> list[Payload]:
         """What closes all that is open: items fail with an ErrorInfo, or are cancelled for a reason; then the step."""
         payloads: list[Payload] = []

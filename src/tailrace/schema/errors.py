@@ -19,6 +19,7 @@ TailraceError
 └── SettingsError           the operator's; stops the start
 """
 
+from enum import Flag, auto
 from typing import Any
 
 from tailrace.schema.response import ErrorInfo
@@ -115,32 +116,61 @@ class SettingsError(TailraceError):
     """A setting is unknown or wrong; the message names it and where it stands."""
 
 
-# code -> is another try of any use? The one table for what a provider, or the way to it, can do wrong.
-CODES: dict[str, bool] = {
-    "invalid_request": False,
-    "authentication": False,
-    "permission": False,
-    "not_found": False,
-    "too_large": False,
-    "context_overflow": False,
-    "content_filter": False,
-    "quota_exceeded": False,
-    "rate_limited": True,
-    "overloaded": True,
-    "server_error": True,
-    "timeout": True,
-    "connection": True,
-    "stream_interrupted": True,
-    "protocol_error": False,
-    "provider_error": False,
-    "interrupted": True,
-    "limit": False,
-    "internal": False,
+class Fault(Flag):
+    """What kind of failure it was, for whoever decides what to do about it. A failure may be of several kinds."""
+
+    NONE = 0
+    TRANSIENT = auto()  # another try may go well
+    TIMEOUT = auto()
+    RATE_LIMIT = auto()
+    QUOTA = auto()
+    AUTH = auto()
+    CONTEXT_OVERFLOW = auto()
+    CONTENT_BLOCKED = auto()
+    PAYLOAD_REJECTED = auto()
+    ABORTED = auto()
+    MALFORMED_CALL = auto()
+    REPETITION = auto()
+    EMPTY_ANSWER = auto()
+    INTERRUPTED = auto()
+
+
+# The one table for what a provider, or the way to it, can do wrong: code -> what kind of failure it is.
+FAULTS: dict[str, Fault] = {
+    "invalid_request": Fault.PAYLOAD_REJECTED,
+    "authentication": Fault.AUTH,
+    "permission": Fault.AUTH,
+    "not_found": Fault.PAYLOAD_REJECTED,
+    "too_large": Fault.PAYLOAD_REJECTED,
+    "context_overflow": Fault.PAYLOAD_REJECTED | Fault.CONTEXT_OVERFLOW,
+    "content_filter": Fault.CONTENT_BLOCKED,
+    "quota_exceeded": Fault.QUOTA,
+    "rate_limited": Fault.TRANSIENT | Fault.RATE_LIMIT,
+    "overloaded": Fault.TRANSIENT,
+    "server_error": Fault.TRANSIENT,
+    "timeout": Fault.TRANSIENT | Fault.TIMEOUT,
+    "connection": Fault.TRANSIENT,
+    "stream_interrupted": Fault.TRANSIENT | Fault.INTERRUPTED,
+    "malformed_call": Fault.TRANSIENT | Fault.MALFORMED_CALL,
+    "repetition": Fault.TRANSIENT | Fault.REPETITION,
+    "empty_answer": Fault.TRANSIENT | Fault.EMPTY_ANSWER,
+    "aborted": Fault.ABORTED,
+    "protocol_error": Fault.NONE,
+    "provider_error": Fault.NONE,
+    "interrupted": Fault.TRANSIENT | Fault.INTERRUPTED,
+    "limit": Fault.TIMEOUT,
+    "internal": Fault.NONE,
 }
+# code -> is another try of any use?
+CODES: dict[str, bool] = {code: Fault.TRANSIENT in faults for code, faults in FAULTS.items()}
 
 
 class ProviderError(TailraceError):
-    """A provider, or the way to it, failed. `retry_after` in seconds, where the provider said so."""
+    """A provider, or the way to it, failed: `code` is one of FAULTS.
+
+    `retry_after` in seconds, where the provider said so. `retryable` is what the code says, unless the provider said
+    otherwise.
+    """
 
     def __init__(
         self,
@@ -157,6 +187,11 @@ class ProviderError(TailraceError):
         self.status = status
         self.retry_after = retry_after
         self.details = details
+
+    @property
+    def faults(self) -> Fault:
+        """What kind of failure it is."""
+        return FAULTS[self.code]
 
     def info(self) -> ErrorInfo:
         """As it stands in an event."""

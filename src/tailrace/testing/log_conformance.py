@@ -13,7 +13,7 @@ from tailrace.log.base import Head, Log
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound, Sealed, StaleEpoch, TailraceError
-from tailrace.schema.events import ItemDelta, Payload, ResponseDone, TraceContext, TurnAborted
+from tailrace.schema.events import ItemDelta, ItemStart, Payload, ResponseDone, TraceContext, TurnAborted
 
 TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 DEADLINE = 5.0  # seconds; only what hangs comes near it
@@ -22,6 +22,11 @@ DEADLINE = 5.0  # seconds; only what hangs comes near it
 def delta(text: str) -> Payload:
     """An event that is told by its text."""
     return ItemDelta(item_id="item_1", delta_content=text)
+
+
+def start(item_id: str) -> Payload:
+    """An item begins."""
+    return ItemStart(item_id=item_id, item_type="message")
 
 
 def deltas(count: int, start: int = 1) -> list[Payload]:
@@ -438,8 +443,20 @@ class LogConformance:
         await log.append("a", epochs["a"], deltas(1), TRACE)
         assert await soon(waiting) == {"a"}
         for run_id in ("a", "b", "b"):
-            await log.append(run_id, epochs[run_id], deltas(1), TRACE)
+            await log.append(run_id, epochs[run_id], [start("item_1")], TRACE)
         assert await soon(log.changed()) == {"a", "b"}
+
+    async def test_changed_tells_of_growth_alone_only_now_and_then(self, log: Log) -> None:
+        """A run that grows counts as changed once in a while, one in which something begins or ends at once."""
+        epochs = {run_id: await log.acquire(run_id) for run_id in ("a", "b")}
+        for run_id, epoch in epochs.items():
+            await log.append(run_id, epoch, deltas(1), TRACE)
+        assert await soon(log.changed()) == {"a", "b"}
+        await log.append("a", epochs["a"], deltas(3), TRACE)
+        await log.append("b", epochs["b"], [*deltas(1), start("item_2")], TRACE)
+        assert await soon(log.changed()) == {"b"}
+        await log.append("a", epochs["a"], [done("a")], TRACE)
+        assert await soon(log.changed()) == {"a"}
 
     async def test_changed_loses_nothing_when_cancelled(self, log: Log) -> None:
         """Who gives up waiting finds at the next call what came meanwhile."""

@@ -5,7 +5,7 @@ A script that says nothing of its end finishes with `tool_calls` where it made c
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 FinishAs = Literal["stop", "length", "refusal", "tool_calls"]
 
@@ -44,12 +44,16 @@ class Call(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`."""
+    """The usage to report, instead of an estimate. `prompt` includes `cached`, `completion` includes `reasoning`.
+
+    `cost` in USD, on wires whose hosts report one.
+    """
 
     prompt: int
     completion: int
     cached: int = 0
     reasoning: int = 0
+    cost: float | None = None
 
 
 class Finish(Struct, frozen=True):
@@ -66,12 +70,22 @@ class Fail(Struct, frozen=True):
 
 
 class HttpError(Struct, frozen=True):
-    """An HTTP error instead of an answer; must be the first move. `retry_after` in seconds; `body` replaces ours."""
+    """An HTTP error instead of an answer; must be the first move. `retry_after` in seconds; `body` replaces ours.
+
+    With status 200, a body that is no answer at all; `headers` say what it claims to be.
+    """
 
     status: int
     retry_after: float | None = None
     message: str = "The scripted upstream refused, as it was asked to."
     body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Headers(Struct, frozen=True):
+    """More headers for the answer; must be the first move."""
+
+    headers: dict[str, str]
 
 
 class Pause(Struct, frozen=True):
@@ -105,5 +119,50 @@ class Cut(Struct, frozen=True):
     """Reset the connection. As the first move: before any header."""
 
 
+class CutAt(Struct, frozen=True):
+    """Reset the connection after so many bytes of a streamed answer's body, whatever they say."""
+
+    after: int
+
+
+class Drip(Struct, frozen=True):
+    """A streamed answer comes in pieces of `size` bytes, each after a pause."""
+
+    size: int = 1
+    seconds: float = 0.0
+
+
+class Begin(Struct, frozen=True):
+    """The headers of the answer, at once, and nothing else."""
+
+
+class Bytes(Struct, frozen=True):
+    """Bytes between the frames of a streamed answer, as they are: a broken frame, blank lines, another protocol's."""
+
+    data: bytes
+
+
+class Flood(Struct, frozen=True):
+    """A text that grows by `piece`, `times` times, made while it is sent; with a `name`, a call whose arguments do.
+
+    What the whole answer says of it is nothing: nobody is meant to hear it out.
+    """
+
+    piece: str = " " * 1024
+    times: int = 100 * 1024
+    name: str = ""
+
+
+class Interleaved(Struct, frozen=True):
+    """Texts, thoughts and calls that all begin, then grow in turns, then end; `backwards`: their places in the answer
+    are counted down."""
+
+    moves: "tuple[Text | Reasoning | Call, ...]"
+    backwards: bool = False
+
+
 Control = Pause | Gate | Stall | Cut
-Move = Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Paced | KeepAlive | Control
+Fault = CutAt | Drip | Begin | Bytes | Flood | Interleaved
+Move = (
+    Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Fault | Control
+)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -23,7 +24,7 @@ from aiohttp import web
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
-from tailrace.testing.moves import Control, Cut, Fail, Gate, HttpError, Move, Pause
+from tailrace.testing.moves import Control, Cut, Fail, Gate, Headers, HttpError, Move, Pause
 from tailrace.testing.scripts import by_words
 from tailrace.testing.wires import bedrock, chat, messages, ollama, responses
 from tailrace.testing.wires.base import Asked, Memory, Renderer, ScriptedWire, Step, Ticket, steps
@@ -61,8 +62,9 @@ class GatePoint:
 class RecordedRequest:
     """A request as it came in: keys masked, names of headers in lower case.
 
-    `connection` is the client's port (the same for a reused connection). `disconnected` is set when the client closes
-    the socket before the answer is whole, `answered` when the whole answer was sent.
+    `key` is the digest of the key that it came with (`key_digest`), "" without one. `connection` is the client's port
+    (the same for a reused connection). `disconnected` is set when the client closes the socket before the answer is
+    whole, `answered` when the whole answer was sent.
     """
 
     wire: str
@@ -70,6 +72,8 @@ class RecordedRequest:
     body: Any
     headers: dict[str, str]
     connection: int
+    query: dict[str, str] = field(default_factory=dict)
+    key: str = ""
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -154,7 +158,7 @@ class ScriptedUpstream:
                 body = codec.decode(raw, dict[str, Any])
             except InvalidJson as error:
                 return _refusal(wire, HttpError(400, message=error.message))
-            record = RecordedRequest(wire.name, request.path, body, _masked(request.headers), _client_port(request))
+            record = _record(wire, request, body)
             self.requests.append(record)
             del self.requests[:-_REMEMBERED]
             self._arrived.set()
@@ -183,12 +187,15 @@ class ScriptedUpstream:
         script = self._script(asked)
         if script and isinstance(script[0], HttpError):
             return _refusal(wire, script[0])
+        headers: dict[str, str] = {}
+        if script and isinstance(script[0], Headers):
+            headers, script = script[0].headers, script[1:]
         plan = make_plan(script, -(-size // _BYTES_PER_TOKEN))
         renderer = wire.renderer(plan, Ticket(self._seed, self._count), body, self._memory)
         performer = _Performer(request, self.gate, self._closing)
         if asked.stream:
-            return await _stream(wire, performer, steps(plan, renderer))
-        return await _whole(wire, performer, plan, renderer)
+            return await _stream(wire, performer, steps(plan, renderer), headers)
+        return await _whole(wire, performer, plan, renderer, headers)
 
     def _script(self, asked: Asked) -> Sequence[Move]:
         if self._queue:
@@ -229,10 +236,12 @@ class _Performer:
         await asyncio.sleep(max(0.0, self._due - self._loop.time()))
 
 
-async def _stream(wire: ScriptedWire, performer: _Performer, said: Iterator[Step]) -> web.StreamResponse:
+async def _stream(
+    wire: ScriptedWire, performer: _Performer, said: Iterator[Step], headers: Mapping[str, str]
+) -> web.StreamResponse:
     """Send the frames; what comes without a pause between goes out in few writes, as from a busy provider."""
     request = performer.request
-    response = web.StreamResponse(headers={"Content-Type": wire.content_type})
+    response = web.StreamResponse(headers={"Content-Type": wire.content_type, **headers})
     pending: list[bytes] = []
     size = 0
     for step in said:
@@ -258,7 +267,9 @@ async def _flush(request: web.Request, response: web.StreamResponse, pending: li
         pending.clear()
 
 
-async def _whole(wire: ScriptedWire, performer: _Performer, plan: Plan, renderer: Renderer) -> web.StreamResponse:
+async def _whole(
+    wire: ScriptedWire, performer: _Performer, plan: Plan, renderer: Renderer, headers: Mapping[str, str]
+) -> web.StreamResponse:
     """The non-streaming answer: what the script does in between is done before it."""
     for op in plan.ops:
         if isinstance(op, Fail):
@@ -267,7 +278,7 @@ async def _whole(wire: ScriptedWire, performer: _Performer, plan: Plan, renderer
             await _send_half(performer.request, codec.encode(renderer.whole()))
         if isinstance(op, Control):
             await performer.perform(op)
-    return _json(renderer.whole())
+    return _json(renderer.whole(), headers=headers)
 
 
 async def _send_half(request: web.Request, body: bytes) -> None:
@@ -281,9 +292,9 @@ def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
-    headers = wire.error_headers(error.status)
+    headers = {**wire.error_headers(error.status), **{name.lower(): value for name, value in error.headers.items()}}
     if error.retry_after is not None:
-        headers["Retry-After"] = f"{error.retry_after:g}"
+        headers["retry-after"] = f"{error.retry_after:g}"
     if error.body is not None:
         return web.Response(body=error.body, status=error.status, headers=headers)
     return _json(wire.error(error.status, error.message), error.status, headers)
@@ -295,9 +306,27 @@ async def _models(request: web.Request) -> web.Response:
     return _json({"object": "list", "data": [model], "has_more": False, "first_id": _MODEL, "last_id": _MODEL})
 
 
+def key_digest(key: str) -> str:
+    """By which a recorded request's key is known."""
+    return sha256(key.encode()).hexdigest()[:16]
+
+
+def _record(wire: ScriptedWire, request: web.Request, body: Any) -> RecordedRequest:
+    secrets = (value for name, value in request.headers.items() if _is_secret(name.lower()))
+    key = next(secrets, "").removeprefix("Bearer ")
+    return RecordedRequest(
+        wire.name, request.path, body, _masked(request.headers), _client_port(request), dict(request.query),
+        key_digest(key) if key else "",
+    )  # fmt: skip
+
+
+def _is_secret(header: str) -> bool:
+    return any(word in header for word in _SECRET_WORDS)
+
+
 def _masked(headers: Mapping[str, str]) -> dict[str, str]:
     lowered = ((name.lower(), value) for name, value in headers.items())
-    return {name: "***" if any(word in name for word in _SECRET_WORDS) else value for name, value in lowered}
+    return {name: "***" if _is_secret(name) else value for name, value in lowered}
 
 
 def _client_port(request: web.Request) -> int:

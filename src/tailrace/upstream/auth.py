@@ -6,6 +6,7 @@ A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -19,6 +20,13 @@ class Unsigned(Struct, frozen=True):
     body: bytes
     key: str | None
     environ: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Nothing of what it holds: all of it may be, or hold, a secret."""
+        return "Unsigned(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]
@@ -43,6 +51,7 @@ SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
     "api-key": _with_key("api-key"),
+    "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
     "aws": _aws,
 }

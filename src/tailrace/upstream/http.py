@@ -50,17 +50,19 @@ ERROR_CODES: dict[type[BaseException], str] = {
 }
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
+Headers = Mapping[str, str]
 # Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A POST to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+    """A request to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
 
     url: str
     headers: dict[str, str]
     body: bytes
     stream: bool
+    method: str = "POST"
 
     def __repr__(self) -> str:
         return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"
@@ -74,7 +76,9 @@ class Reply:
 
     __slots__ = (
         "_content",
+        "_grace",
         "_host",
+        "_is_over",
         "_take",
         "_tap",
         "_turn",
@@ -94,6 +98,8 @@ class Reply:
         self._content = response.content
         self._take: Take = bool
         self._turn: asyncio.Future[bool] | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._is_over = False
         self._watchdog = Watchdog(asyncio.get_running_loop(), timeouts, sent=sent, bark=self._give_up)
         self.progress = self._watchdog.progress
         """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
@@ -119,9 +125,21 @@ class Reply:
             self._watchdog.waiting = False
             self._turn = None
 
+    def end_within(self, seconds: float) -> None:
+        """The answer is whole, but for what may still follow it: after so long, counted from the first call of this,
+        the body is taken to have ended."""
+        if self._grace is None:
+            self._grace = asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._arrived()
+
     def close(self) -> None:
         """No more is wanted of it; idempotent."""
         self._watchdog.stop()
+        if self._grace is not None:
+            self._grace.cancel()
         if self._tap is not None:
             self._tap.remove()
 
@@ -139,7 +157,7 @@ class Reply:
                 if not self._take(data):
                     turn.set_result(True)
                     return
-            if self._content.at_eof():
+            if self._is_over or self._content.at_eof():
                 self._take(b"")
                 turn.set_result(False)
         except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
@@ -184,8 +202,12 @@ class Upstream:
             self._session = None
 
     @asynccontextmanager
-    async def open(self, call: Call, timeouts: Timeouts = _DEFAULTS) -> AsyncIterator[Reply]:
+    async def open(
+        self, call: Call, timeouts: Timeouts = _DEFAULTS, heard: Callable[[Headers], object] = bool
+    ) -> AsyncIterator[Reply]:
         """Send `call`; the reply as soon as its headers are there. Leaving before the body's end closes the socket.
+
+        `heard` is told the headers of the answer, whatever its status.
 
         Raises ProviderError: what `http_error` makes of a status that is not 2xx, or the way's own (`timeout`,
         `connection`, `protocol_error`, `invalid_request`). Redirects are not followed: a key must not travel to
@@ -194,6 +216,7 @@ class Upstream:
         sent = asyncio.get_running_loop().time()
         response = await self._send(call, timeouts, sent)
         try:
+            heard(response.headers)
             await _check(response, call)
             reply = Reply(response, call, timeouts, sent=sent)
             try:
@@ -218,12 +241,15 @@ class Upstream:
     async def _send(self, call: Call, timeouts: Timeouts, sent: float) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("Upstream is used inside its `async with`")
-        limit, watchdog = min((timeouts.first_event_s, "first_event"), (timeouts.total_s, "total"))
+        limit, watchdog = min(
+            (timeouts.first_event_s, "first_event"), (timeouts.response_s, "response"), (timeouts.total_s, "total")
+        )
         try:
             async with asyncio.timeout_at(sent + limit) as timer:
-                return await self._session.post(
+                return await self._session.request(
+                    call.method,
                     _as_it_is(call.url),
-                    data=_body(call.body),
+                    data=_body(call.body) if call.body else None,
                     headers=_headers(call),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(connect=timeouts.connect_s),

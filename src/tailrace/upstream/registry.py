@@ -1,77 +1,103 @@
 """Who the providers are, and which of them a model's name means (contract §5, §7).
 
-A provider holds the name of the variable that its key is in, never the key (design rule 9): `key_of` looks it up when a
-request is made.
+A provider holds the names of the variables that its keys may be in, never a key (design rule 9): `keys_of` looks them
+up when a request is made. What else stands in the environment (an address, a version) is read when the registry is
+made.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from typing import Any
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from tailrace.adapters.wires import QUIRKS, WIRES
+from tailrace.fold.cost import Price
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
+from tailrace.upstream.placeholders import fill_first, names_in
+from tailrace.upstream.prices import listed_prices
 
-_PLACE = re.compile(r"\{([A-Z_]+):([^{}]*)\}")
+_NOTHING_SET: Mapping[str, str] = MappingProxyType({})
 
 
 class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     """A provider's table in TOML."""
 
     wire: str
-    base_url: str
-    api_key_env: str | None = None
+    base_url: str | list[str]
+    api_key_env: str | list[str] = field(default_factory=list)
     auth: str | None = None
     default_model: str | None = None
     models: list[str] = field(default_factory=list)
+    model_names: str | dict[str, str] = field(default_factory=dict)
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, Price] = field(default_factory=dict)
+    max_in_flight: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Provider(Struct, kw_only=True, frozen=True):
     """An endpoint that speaks a known wire.
 
     `models`, where given, are all the models there are; else any name goes through, and a bare one is recognised by
-    `families` (globs). `default_model` is meant where only the provider is named. `headers` go with every request;
-    `auth` is the scheme (upstream/auth.py) by which the key does, where it is not the wire's own.
+    `families` (globs). `default_model` is meant where only the provider is named. `model_names` says how a model is
+    called on the wire where that is not its name. `headers` and `query` go with every request; `auth` is the scheme
+    (upstream/auth.py) by which the key does, where it is not the wire's own: the keys are in the first of
+    `api_key_env` that is set. `prices` are those of its models (upstream/prices.py). `needs`: what must yet be set, in
+    words. `max_in_flight`: calls at a time.
     """
 
     provider_id: str
     wire: str
     base_url: str
-    api_key_env: str | None = None
+    api_key_env: list[str] = field(default_factory=list)
     auth: str | None = None
     default_model: str | None = None
     models: list[str] = field(default_factory=list)
+    model_names: dict[str, str] = field(default_factory=dict)
     families: list[str] = field(default_factory=list)
     quirks: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, Price] = field(default_factory=dict)
+    needs: list[str] = field(default_factory=list)
+    max_in_flight: int | None = None
 
     def __repr__(self) -> str:
         """Its name and wire: an operator may have put a secret into the headers."""
         return f"Provider({self.provider_id!r}, wire={self.wire!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("provider_id", self.provider_id), ("wire", self.wire)]
+
     def has(self, model_id: str) -> bool:
         """Does it list the model, or recognise its name?"""
         return model_id in self.models or any(fnmatchcase(model_id, family) for family in self.families)
 
+    def url(self, path: str) -> str:
+        """The address of `path`, which may have a query of its own."""
+        url = self.base_url.rstrip("/") + path
+        return f"{url}{'&' if '?' in path else '?'}{urlencode(self.query)}" if self.query else url
 
-def key_of(provider: Provider, environ: Mapping[str, str]) -> str | None:
-    """The provider's key; None where it needs none, or where there is none."""
-    return (environ.get(provider.api_key_env) or None) if provider.api_key_env else None
+
+def keys_of(provider: Provider, environ: Mapping[str, str]) -> list[str]:
+    """The provider's keys: comma-separated in the first of its variables that is set; none where it needs none, or
+    where there is none."""
+    said = next((environ[name] for name in provider.api_key_env if environ.get(name)), "")
+    return [key for part in said.split(",") if (key := part.strip())]
 
 
-def provider_from_table(name: str, table: Mapping[str, Any]) -> Provider:
+def provider_from_table(name: str, table: Mapping[str, Any], environ: Mapping[str, str] = _NOTHING_SET) -> Provider:
     """A provider of the settings' `[providers.<name>]`; what is not said of a built-in one stays as it is.
 
     Raises SettingsError with the name and place of what is wrong.
@@ -79,12 +105,14 @@ def provider_from_table(name: str, table: Mapping[str, Any]) -> Provider:
     place = f"[providers.{name}]"
     if not name or "/" in name:
         raise SettingsError(f"{place}: a provider's name is not empty and has no slash")
-    return _provider(name, place, {**_builtin_tables().get(name, {}), **table})
+    return _provider(name, place, {**_builtin_tables().get(name, {}), **table}, environ)
 
 
-def load_builtin() -> dict[str, Provider]:
+def load_builtin(environ: Mapping[str, str] = _NOTHING_SET) -> dict[str, Provider]:
     """The providers of providers.toml, by id."""
-    return {name: _provider(name, f"providers.toml [{name}]", table) for name, table in _builtin_tables().items()}
+    return {
+        name: _provider(name, f"providers.toml [{name}]", table, environ) for name, table in _builtin_tables().items()
+    }
 
 
 @cache
@@ -92,7 +120,7 @@ def _builtin_tables() -> dict[str, dict[str, Any]]:
     return tomllib.loads(files("tailrace.upstream").joinpath("providers.toml").read_text(encoding="utf-8"))
 
 
-def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
+def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
     try:
         known = codec.convert(dict(table), _Table)
     except InvalidJson as error:
@@ -100,40 +128,81 @@ def _provider(name: str, place: str, table: Mapping[str, Any]) -> Provider:
         raise SettingsError(f"{place}{at}: {error.message}") from error
     if known.wire not in WIRES:
         raise SettingsError(f"{place}.wire: {known.wire!r} is none of {', '.join(WIRES)}")
-    for quirk in known.quirks:
+    for quirk, said in known.quirks.items():
         if quirk not in QUIRKS[known.wire]:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+        usual = QUIRKS[known.wire][quirk]
+        if type(said) is not type(usual):
+            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
-    _check_url(known.base_url, f"{place}.base_url")
-    return codec.convert({"provider_id": name, **codec.to_builtins(known)}, Provider)
+    base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)
+    query = {key: fill_first([value], environ) for key, value in known.query.items()}
+    model_names, unnamed = _model_names(known.model_names, f"{place}.model_names", environ)
+    said = {
+        "provider_id": name,
+        "base_url": base_url,
+        "api_key_env": _listed(known.api_key_env),
+        "prices": {**listed_prices().get(name, {}), **known.prices},
+        "model_names": model_names,
+        "query": {key: value for key, (value, _) in query.items() if value},
+        "needs": [missing for missing in (lack, unnamed, *(missing for _, missing in query.values())) if missing],
+    }
+    return codec.convert({**codec.to_builtins(known), **said}, Provider)
 
 
-def _check_url(url: str, place: str) -> None:
+def _listed(said: str | list[str]) -> list[str]:
+    return [said] if isinstance(said, str) else said
+
+
+def _model_names(said: str | dict[str, str], place: str, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """A table, or a text such as `gpt-5=my-deployment,gpt-4.1=other`; and what it lacks, in words."""
+    if isinstance(said, dict):
+        return said, ""
+    text, lack = fill_first([said], environ)
+    if lack:
+        return {}, lack
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if any(not model.strip() or not name.strip() for model, _, name in pairs):
+        raise SettingsError(f"{place}: wants pairs of a model and its name on the wire: `model=name,…`")
+    return {model.strip(): name.strip() for model, _, name in pairs}, ""
+
+
+def _base_url(said: list[str], place: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """The address, and what it lacks, in words. Raises SettingsError where the settings alone make it wrong."""
+    base_url, lack = fill_first(said, environ)
+    problem = None if lack else _problem(base_url)
+    used = [name for text in said for name in names_in(text) if environ.get(name)]
+    if problem is not None and not used:
+        raise SettingsError(f"{place}: {problem}")
+    return base_url, f"{' and '.join(used)} to another value ({problem})" if problem else lack
+
+
+def _problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError(f"{place}: not an http or https address")
+        return "not an http or https address"
     if parts.username or parts.password:
-        raise SettingsError(f"{place}: a key has no place in an address; name its variable in api_key_env")
+        return "a key has no place in an address; name its variable in api_key_env"
+    return None
 
 
-def _located(provider: Provider, environ: Mapping[str, str]) -> Provider:
-    """With variables of the environment in the places of its address: `{NAME:default}`, whose default may have some."""
-    url = provider.base_url
-    while (place := _PLACE.search(url)) is not None:
-        url = f"{url[: place.start()]}{environ.get(place[1]) or place[2]}{url[place.end() :]}"
-    return replace(provider, base_url=url) if url != provider.base_url else provider
+def _with_key(provider: Provider, environ: Mapping[str, str]) -> Provider:
+    """The provider, knowing that it needs a key that is not there."""
+    if not provider.api_key_env or keys_of(provider, environ):
+        return provider
+    return replace(provider, needs=[" or ".join(provider.api_key_env), *provider.needs])
 
 
 class Registry:
     """The providers of this server, by which a request's model is resolved.
 
     `aliases` give another name to a `provider/model` or a bare model; `default_model` is meant where none is named;
-    `keyless` are known, but cannot be called: asking for one says which variable it lacks.
+    `keyless` are known, but cannot be called: asking for one says what it `needs`.
     """
 
     def __init__(
@@ -149,17 +218,10 @@ class Registry:
         self.keyless = dict(keyless or {})
 
     def configured(self, environ: Mapping[str, str]) -> "Registry":
-        """The same with only the providers that can be called: that need no key, or whose key is in `environ`.
-
-        What their addresses take from it, they have.
-        """
-        known = {name: _located(provider, environ) for name, provider in self.providers.items()}
-        ready = {
-            name: provider
-            for name, provider in known.items()
-            if provider.api_key_env is None or key_of(provider, environ)
-        }
-        keyless = {name: provider for name, provider in known.items() if name not in ready}
+        """The same with only the providers that can be called: that need nothing, or whose key is in `environ`."""
+        known = {name: _with_key(provider, environ) for name, provider in self.providers.items()}
+        ready = {name: provider for name, provider in known.items() if not provider.needs}
+        keyless = {name: provider for name, provider in known.items() if provider.needs}
         return Registry(ready, self.aliases, self.default_model, keyless)
 
     def resolve(self, model: str | None, provider: str | None) -> tuple[Provider, str]:
@@ -185,7 +247,7 @@ class Registry:
         if provider is not None:
             return provider
         keyless = self.keyless.get(provider_id)
-        why = f"has no key: set {keyless.api_key_env}" if keyless else "is not known"
+        why = f"is not set up: set {', and '.join(keyless.needs)}" if keyless else "is not known"
         raise InvalidRequest(f"provider {provider_id!r} {why}", field=field, candidates=sorted(self.providers))
 
     def _of(self, provider: Provider, model: str | None) -> tuple[Provider, str]:
@@ -223,8 +285,8 @@ def configured_registry(
     Where no model is named, the settings' default is meant, else that of the first provider with a key. Raises
     SettingsError.
     """
-    own = {name: provider_from_table(name, table) for name, table in tables.items()}
-    known = Registry({**load_builtin(), **own}, aliases, default_model).configured(environ)
+    own = {name: provider_from_table(name, table, environ) for name, table in tables.items()}
+    known = Registry({**load_builtin(environ), **own}, aliases, default_model).configured(environ)
     keyed = (provider for provider in known.providers.values() if provider.api_key_env)
     default = next((f"{each.provider_id}/{each.default_model}" for each in keyed if each.default_model), None)
     return Registry(known.providers, known.aliases, known.default_model or default, known.keyless)

@@ -16,11 +16,13 @@ from tailrace.schema.errors import ProviderError
 class Timeouts(Struct, frozen=True, kw_only=True):
     """How long to wait, in seconds.
 
-    `connect_s`: for a connection (a free place in the pool included); `first_event_s`: from sending to the first
-    progress; `idle_s`: since the last progress; `total_s`: from sending to the end of the body.
+    `connect_s`: for a connection (a free place in the pool included); `response_s`: from sending to the headers, and
+    no further; `first_event_s`: from sending to the first progress; `idle_s`: since the last progress; `total_s`: from
+    sending to the end of the body.
     """
 
     connect_s: float = 10.0
+    response_s: float = 120.0
     first_event_s: float = 120.0
     idle_s: float = 120.0
     total_s: float = 3600.0
@@ -28,14 +30,16 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
 _SAID = {
     "connect": "no connection within {:g} s",
+    "response": "no answer within {:g} s",
     "first_event": "no first event within {:g} s",
     "idle": "no progress for {:g} s",
     "total": "the answer took longer than {:g} s",
+    "in_flight": "no free place among the calls to the provider within {:g} s",
 }
 
 
 def timed_out(watchdog: str, seconds: float) -> ProviderError:
-    """The error of the limit that was passed: connect, first_event, idle or total."""
+    """The error of the limit that was passed: connect, response, first_event, idle, total or in_flight."""
     return ProviderError("timeout", _SAID[watchdog].format(seconds), details={"watchdog": watchdog})
 
 

@@ -191,6 +191,8 @@ class MessagesDecoder(StreamDecoder):
             block = self._block(event)
         take = _DELTAS.get(delta_type)
         if block is None or take is None or block.has_stopped or not take(block, delta):
+            if delta_type == "input_json_delta":
+                self._collector.blanks.take(block.item.id if block else "", text_in(delta, "partial_json"))
             self._late(event)
 
     def _on_block_stop(self, event: Json) -> None:

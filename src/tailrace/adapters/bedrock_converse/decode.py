@@ -164,6 +164,7 @@ class ConverseDecoder(StreamDecoder):
 
     def _on_message_stop(self, data: Json) -> None:
         self._stop_reason = text_in(data, "stopReason") or "end_turn"
+        self.ending = True
         self._collector.note(unknown_news(data, _END_KNOWN))
 
     def _on_metadata(self, data: Json) -> None:

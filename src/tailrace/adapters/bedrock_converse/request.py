@@ -27,6 +27,7 @@ from tailrace.adapters.canonical import (
     arguments_of,
     fields,
     fit_id,
+    fitted,
     look_up,
     parts_of,
     refuse,
@@ -40,7 +41,7 @@ from tailrace.adapters.claude import effort_word, max_tokens_of, sampling_of, th
 from tailrace.adapters.effort import budget_of, effort_of
 from tailrace.adapters.schemas import ANTHROPIC, strict_schema
 from tailrace.adapters.tools import Offer, ToolNames, as_function, narrowed, offer_of
-from tailrace.adapters.turns import Block, Turn, head_of, loop_of, turns_of
+from tailrace.adapters.turns import Block, Turn, head_of, led_on, loop_of, turns_of
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
@@ -107,7 +108,7 @@ def path(model_id: str, stream: bool) -> str:  # as Wire.path has it
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire, or the model, cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
-    generation = request.generation
+    request, generation = fitted(request, row), request.generation
     refuse(generation, "seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     refuse_one_at_a_time(generation)
@@ -258,7 +259,7 @@ def _tool(tool: AnyTool) -> Block:
 
 def _messages(items: list[OutputItem], request: ModelRequest, row: Quirks) -> list[Turn]:
     blocks = [(role, block) for item in items for role, said in [_said(item, request, row)] for block in said]
-    turns = turns_of(_answered(blocks), _is_result, _text)
+    turns = turns_of(led_on(_answered(blocks), _is_thought), _place, _text)
     for turn in turns:
         if any("document" in block for block in turn["content"]) and not any("text" in b for b in turn["content"]):
             turn["content"].append({"text": DOCUMENT_ALONE})
@@ -266,8 +267,22 @@ def _messages(items: list[OutputItem], request: ModelRequest, row: Quirks) -> li
     return turns
 
 
+def _place(block: Block) -> int:
+    """Results stand first in their turn, and calls last; what else was said meanwhile stands between.
+
+    What has a type is the provider's own, and stays where it was.
+    """
+    if "toolResult" in block and "type" not in block["toolResult"]:
+        return 0
+    return 2 if "toolUse" in block and "type" not in block["toolUse"] else 1
+
+
 def _is_result(block: Block) -> bool:
     return "toolResult" in block
+
+
+def _is_thought(block: Block) -> bool:
+    return "reasoningContent" in block
 
 
 def _answered(blocks: list[tuple[str, Block]]) -> Iterator[tuple[str, Block]]:

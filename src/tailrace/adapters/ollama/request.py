@@ -18,6 +18,7 @@ from tailrace.adapters.canonical import (
     answer,
     arguments_of,
     fields,
+    fitted,
     is_text,
     look_up,
     parts_of,
@@ -55,7 +56,7 @@ callees = names.callees
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire, or the model, cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
-    generation = request.generation
+    request, generation = fitted(request, row), request.generation
     refuse(generation, "reasoning_summary", "verbosity", "service_tier")
     refuse_one_at_a_time(generation)
     body: dict[str, Any] = {

@@ -327,6 +327,7 @@ class ResponsesDecoder(StreamDecoder):
         wire_type = "custom_tool_call" if "custom" in text_in(event, "type") else "function_call"
         slot = self._growing(event, wire_type)
         if slot is None or slot.call is None:
+            self._collector.blanks.take(text_in(event, "item_id"), text_in(event, "delta"))
             self._late(event)
         elif "delta" in event:
             slot.call.arguments(text_in(event, "delta"))

@@ -1,20 +1,24 @@
 """What the scripted wires share: a request as a script sees it, ids, seals, and the order in which a plan is said."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256, sha512
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Control, Cut, Fail, KeepAlive, Stall
-from tailrace.testing.wires.plan import Block, Closed, Grew, Op, Opened, Plan
+from tailrace.testing.moves import Begin, Bytes, Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.wires.plan import Block, Closed, Flooded, Grew, Op, Opened, Plan
+from tailrace.testing.wires.shape import shaped
 
 Json = dict[str, Any]
 Step = bytes | Control
 
+_WORDLESS = (KeepAlive, Begin, Bytes)
 _EPOCH = 1_750_000_000  # answers are dated from here, a second each: the same script gives the same bytes
 _MEMORY = 1024
 
@@ -113,11 +117,32 @@ class ScriptedWire:
     error_headers: Callable[[int], dict[str, str]] = lambda status: {}
 
 
+def named_in(route: str, path: str) -> dict[str, str]:
+    """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
+
+    The route begins at the origin, the path at the base URL. Raises ValueError where they do not match.
+    """
+    if "{" not in route:
+        return {}
+    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route[route.rindex("/", 0, route.index("{")) :])
+    pattern = re.escape(pieces[0])
+    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
+    found = re.search(f"{pattern}$", path.partition("?")[0])
+    if found is None:
+        raise ValueError(f"{path} is not of the route {route}")
+    return {name: unquote(value) for name, value in found.groupdict().items()}
+
+
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     """The answer as bytes and what to do between them, made as it is consumed.
 
     What stands before the first block (a cut, a stall, a pause) happens before anything is said.
     """
+    return shaped(_said(plan, renderer), plan.faults)
+
+
+def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     started = False
     for op in plan.ops:
         if isinstance(op, Control):
@@ -125,9 +150,12 @@ def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
             if isinstance(op, Cut | Stall):
                 return
             continue
-        if not started and not isinstance(op, KeepAlive):
+        if not started and not isinstance(op, _WORDLESS):
             started = True
             yield renderer.start()
+        if isinstance(op, Flooded):
+            yield from (renderer.grew(op.block, op.piece) for _ in range(op.times))
+            continue
         yield _frame(op, renderer)
         if isinstance(op, Fail):
             return
@@ -146,6 +174,10 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return renderer.closed(block)
         case Fail():
             return renderer.failed(op)
+        case Bytes(data):
+            return data
+        case Begin():
+            return b""  # to write anything sends the headers
     return renderer.keep_alive
 
 

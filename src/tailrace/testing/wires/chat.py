@@ -3,13 +3,13 @@
 Reasoning travels as `reasoning_content`, as DeepSeek and many compatible servers send it.
 """
 
-from typing import Any
-
 from tailrace.schema import codec
 from tailrace.testing.moves import Fail
 from tailrace.testing.wires import openai_errors
 from tailrace.testing.wires.base import Asked, Json, Memory, OfferedTool, ScriptedWire, Ticket, text_of
+from tailrace.testing.wires.chat_rules import check
 from tailrace.testing.wires.plan import Block, Plan
+from tailrace.testing.wires.rules import complaint
 
 _FINISH = {"refusal": "stop"}
 _FIELD = {"reasoning": "reasoning_content", "text": "content", "refusal": "refusal"}
@@ -22,6 +22,7 @@ class _Renderer:
         self._plan = plan
         self._ticket = ticket
         self._model = body["model"]
+        self._tier = body.get("service_tier", "default")
         self._with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         self._calls = [block for block in plan.blocks if block.kind == "call"]
 
@@ -68,7 +69,7 @@ class _Renderer:
             "object": kind,
             "created": self._ticket.created,
             "model": self._model,
-            "service_tier": "default",
+            "service_tier": self._tier,
             "system_fingerprint": None,
         }
 
@@ -93,6 +94,7 @@ class _Renderer:
             "total_tokens": spent.prompt + spent.completion,
             "prompt_tokens_details": {"cached_tokens": spent.cached},
             "completion_tokens_details": {"reasoning_tokens": spent.reasoning},
+            **({} if spent.cost is None else {"cost": spent.cost}),
         }
 
 
@@ -119,30 +121,11 @@ def _read(body: Json) -> Asked:
     )
 
 
-def _complaint(body: Json, memory: Memory) -> str | None:
-    messages: list[dict[str, Any]] = body.get("messages") or []
-    if not messages:
-        return "Missing required parameter: 'messages'."
-    open_calls: list[str] = []
-    for message in messages:
-        if message["role"] == "tool":
-            if message.get("tool_call_id") not in open_calls:
-                return "A message with role 'tool' must answer a tool call of the message before."
-            open_calls.remove(message["tool_call_id"])
-        elif open_calls:
-            break
-        else:
-            open_calls = [call["id"] for call in message.get("tool_calls") or ()]
-    if open_calls:
-        return f"These tool calls have no tool message that answers them: {', '.join(open_calls)}."
-    return None
-
-
 WIRE = ScriptedWire(
     name="openai-chat-completions",
     path="/v1/chat/completions",
     read=_read,
-    complaint=_complaint,
+    complaint=complaint(check),
     renderer=_Renderer,
     error=openai_errors.over_http,
 )

@@ -2,17 +2,24 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from tailrace.testing.moves import (
+    Begin,
     Burst,
+    Bytes,
     Call,
     Control,
     Cut,
+    CutAt,
+    Drip,
     Fail,
     Finish,
     FinishAs,
+    Flood,
     Gate,
+    Interleaved,
     KeepAlive,
     Move,
     Paced,
@@ -58,7 +65,15 @@ class Closed(NamedTuple):
     block: Block
 
 
-Op = Opened | Grew | Closed | Fail | KeepAlive | Control
+class Flooded(NamedTuple):
+    """A block grows by the same piece, many times."""
+
+    block: Block
+    piece: str
+    times: int
+
+
+Op = Opened | Grew | Flooded | Closed | Fail | KeepAlive | Begin | Bytes | Control
 
 
 @dataclass(slots=True)
@@ -69,6 +84,7 @@ class Plan:
     spent: Spent
     ops: list[Op] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    faults: tuple[CutAt | Drip, ...] = ()  # of the way: shape.py
 
     @property
     def failure(self) -> Fail | None:
@@ -79,16 +95,18 @@ class Plan:
 def make_plan(moves: Sequence[Move], prompt_tokens: int) -> Plan:
     """Plan `moves`; `prompt_tokens` is what the request is taken to have cost."""
     planner = _Planner(refused=Finish("refusal") in moves)
-    planner.take(moves)
+    planner.take(move for move in moves if not isinstance(move, CutAt | Drip))
     planner.close()
-    blocks, tokens = planner.blocks, {"all": 0, "reasoning": 0}
+    blocks = sorted(planner.blocks, key=lambda block: block.index)
+    tokens = {"all": 0, "reasoning": 0}
     for block in blocks:
         cost = -(-len(block.text) // _CHARS_PER_TOKEN)
         tokens["all"] += cost
         tokens["reasoning"] += cost if block.kind == "reasoning" else 0
     estimate = Spent(prompt_tokens, tokens["all"], reasoning=tokens["reasoning"])
     implied: FinishAs = "tool_calls" if any(block.kind == "call" for block in blocks) else "stop"
-    return Plan(planner.finish or implied, planner.spent or estimate, planner.ops, blocks)
+    faults = tuple(move for move in moves if isinstance(move, CutAt | Drip))
+    return Plan(planner.finish or implied, planner.spent or estimate, planner.ops, blocks, faults)
 
 
 class _Planner:
@@ -116,7 +134,11 @@ class _Planner:
                     self.finish = reason
                 case Spent():
                     self.spent = move
-                case Fail() | KeepAlive() | Pause() | Gate() | Stall() | Cut():
+                case Flood(piece, times, name):
+                    self._flood(piece, times, name)
+                case Interleaved(inner, backwards):
+                    self._interleave(inner, backwards=backwards)
+                case Fail() | KeepAlive() | Begin() | Bytes() | Pause() | Gate() | Stall() | Cut():
                     self.ops.append(move)
                 case _:
                     raise ValueError(f"{move!r} cannot stand there in a script")
@@ -134,13 +156,32 @@ class _Planner:
 
     def _whole_block(self, move: Reasoning | Call) -> None:
         self.close()
-        index = len(self.blocks)
-        if isinstance(move, Reasoning):
-            block = self._begin(Block(index, "reasoning", redacted=move.redacted))
-        else:
-            block = self._begin(Block(index, "call", name=move.name, call_id=move.call_id))
+        block = self._begin(self._block(move, len(self.blocks)))
         self._grow(block, _pieces_of(move))
         self.ops.append(Closed(block))
+
+    def _block(self, move: Text | Reasoning | Call, index: int) -> Block:
+        if isinstance(move, Text):
+            return Block(index, self._said)
+        if isinstance(move, Reasoning):
+            return Block(index, "reasoning", redacted=move.redacted)
+        return Block(index, "call", name=move.name, call_id=move.call_id)
+
+    def _flood(self, piece: str, times: int, name: str) -> None:
+        self.close()
+        block = self._begin(Block(len(self.blocks), "call" if name else self._said, name=name))
+        self.ops += [Flooded(block, piece, times), Closed(block)]
+
+    def _interleave(self, moves: Sequence[Text | Reasoning | Call], *, backwards: bool) -> None:
+        self.close()
+        places = range(len(self.blocks), len(self.blocks) + len(moves))
+        blocks = [self._block(move, at) for move, at in zip(moves, places[::-1] if backwards else places, strict=True)]
+        for block in blocks:
+            self._begin(block)
+        for turn in zip_longest(*map(_pieces_of, moves)):
+            for block, piece in zip(blocks, turn, strict=True):
+                self._grow(block, [] if piece is None else [piece])
+        self.ops += map(Closed, blocks)
 
     def _begin(self, block: Block) -> Block:
         self.blocks.append(block)
