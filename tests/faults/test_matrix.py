@@ -80,10 +80,11 @@ class Field:
 
 def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
     """The provider of this wire: the upstream's path, without what the wire adds itself."""
-    path, added = re.sub(r"\{.*?\}", "m", wire.path), WIRES[wire.name].path("m", True).partition("?")[0]
-    assert path.endswith(added)
-    base = upstream.origin + path.removesuffix(added)
-    return {"wire": wire.name, "base_url": base, "models": ["m"], "auth": "bearer"}
+    route = re.sub(r"\{\w+(?::([^{}]+))?\}", lambda place: place[1] or "[^/]+", wire.path)
+    added = WIRES[wire.name].path("m", True).partition("?")[0]
+    heads = (wire.path[:end] for end in range(len(wire.path) + 1))
+    head = next(head for head in heads if re.fullmatch(route, head + added))
+    return {"wire": wire.name, "base_url": upstream.origin + head, "models": ["m"], "auth": "bearer"}
 
 
 @asynccontextmanager
