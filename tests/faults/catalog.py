@@ -1,13 +1,11 @@
 """What can go wrong on a provider's side, as scripts; and what is to come of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from time import time
 from typing import Any
 
-from tailrace.adapters.wires import WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import Fault
 from tailrace.testing.moves import (
@@ -29,6 +27,7 @@ from tailrace.testing.moves import (
 )
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.testing.wires.base import ScriptedWire
+from tests.support.server import providers
 
 T = Fault.TRANSIENT
 LIMITED = T | Fault.RATE_LIMIT
@@ -155,8 +154,6 @@ def steps_of(trouble: Trouble, place: str, wire: ScriptedWire) -> list[Sequence[
 
 
 def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
-    """The provider of this wire: the upstream's path, without what the wire adds itself."""
-    path, added = re.sub(r"\{.*?\}", "m", wire.path), WIRES[wire.name].path("m", True).partition("?")[0]
-    assert path.endswith(added)
-    base = upstream.origin + path.removesuffix(added)
-    return {"wire": wire.name, "base_url": base, "models": ["m"], "auth": "bearer"}
+    """The provider of this wire, asked without a key."""
+    own = next(each for each in providers(upstream).values() if each["wire"] == wire.name)
+    return {**own, "auth": "bearer"}

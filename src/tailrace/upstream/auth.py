@@ -1,14 +1,16 @@
 """How a call shows who is calling: for each scheme, the headers that a key, or what stands in the environment, becomes.
 
 A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a provider may name another
-(`auth` in providers.toml). Nothing here is kept, shown or logged (design rule 9).
+(`auth` in providers.toml). Nothing here is shown or logged (design rule 9).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from tailrace.upstream import aws
 from tailrace.upstream.google_adc import GoogleTokens
 
 
@@ -47,6 +49,14 @@ def _google_adc() -> Scheme:
     return headers
 
 
+async def _aws(call: Unsigned) -> dict[str, str]:
+    """A key of Bedrock's as it is; without one, a signature of the call (aws.py). Raises ProviderError."""
+    key = call.key or call.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    if key:
+        return {"authorization": f"Bearer {key}"}
+    return await asyncio.to_thread(aws.signed, call.url, call.body, call.environ)
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
@@ -54,4 +64,5 @@ SCHEMES: dict[str, Scheme] = {
     "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
     "google-adc": _google_adc(),
+    "aws": _aws,
 }

@@ -103,7 +103,8 @@ class ScriptedWire:
     """One wire: how a request is read, why it would be refused (HTTP 400), how an answer or an error is said.
 
     `path` is a route from the origin on; what it names in braces stands in the JSON that `read`, `complaint` and
-    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer.
+    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer; `error_headers` go
+    with an error of a status.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ScriptedWire:
     renderer: Callable[[Plan, Ticket, Json, Memory], Renderer]
     error: Callable[[int, str], Json]
     content_type: str = "text/event-stream; charset=utf-8"
+    error_headers: Callable[[int], dict[str, str]] = lambda status: {}
 
 
 def named_in(route: str, path: str) -> dict[str, str]:
