@@ -118,20 +118,24 @@ class ScriptedWire:
 
 
 def named_in(route: str, path: str) -> dict[str, str]:
-    """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
+    """What a route (`ScriptedWire.path`) names in braces, as far as a wire's path (`adapters.base.Wire.path`) has it.
 
-    The route begins at the origin, the path at the base URL. Raises ValueError where they do not match.
+    The route begins at the origin, the path at the base URL, so that it may lack segments of the route's beginning.
+    Raises ValueError where they do not match.
     """
-    if "{" not in route:
-        return {}
-    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route[route.rindex("/", 0, route.index("{")) :])
-    pattern = re.escape(pieces[0])
-    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
-    found = re.search(f"{pattern}$", path.partition("?")[0])
-    if found is None:
-        raise ValueError(f"{path} is not of the route {route}")
-    return {name: unquote(value) for name, value in found.groupdict().items()}
+    segments = re.split(r"/(?![^{}]*\})", route)[1:]
+    for at in range(len(segments)):
+        found = re.fullmatch("".join(map(_pattern, segments[at:])), path.partition("?")[0])
+        if found is not None:
+            return {name: unquote(value) for name, value in found.groupdict().items()}
+    raise ValueError(f"{path} is not of the route {route}")
+
+
+def _pattern(segment: str) -> str:
+    first, *pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", segment)
+    named = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
+    places = (f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}" for name, form, literal in named)
+    return f"/{re.escape(first)}{''.join(places)}"
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
