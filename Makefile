@@ -6,6 +6,7 @@ SHELL = /bin/sh
 .PHONY: help install runtime serve test topologies test-clients quick lint chaos soak bench pin clean
 
 BIN = .venv/bin
+BIOME = .venv/node/node_modules/.bin/biome
 ARGS ?=
 # Two workers: a test that starts a server has two processes of its own.
 PYTEST = $(BIN)/python -m pytest -q -n 2
@@ -62,6 +63,9 @@ lint: install  ## style, format, types, import floors, purity, budgets
 	@$(BIN)/python scripts/check_purity.py
 	$(call stage,lint,budgets)
 	@$(BIN)/python scripts/check_budgets.py
+	$(call stage,lint,the page)
+	@if [ -x $(BIOME) ]; then $(BIOME) check --log-level=error ui tests/page; \
+		else echo 'lint     the page is not looked over: npm is missing'; fi
 
 chaos: install  ## half an hour of kill -9 and worse, seed printed: make chaos ARGS="--minutes 5 --seed 1"
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tailrace.api.metrics import Value
@@ -41,10 +42,15 @@ from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.socket_policy import SocketPolicy
 from tailrace.upstream.traffic import Traffic
+from tailrace.upstream.websocket import Sockets
 from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
+
+if TYPE_CHECKING:
+    from tailrace.tools.registry import Toolset
 
 LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
 
@@ -75,6 +81,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
 
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
+    agent_tools(settings)
     async with AsyncExitStack() as stack:
         engines = await _engines(settings, stack)
         log, store = engines.log, engines.store
@@ -152,8 +159,9 @@ async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
     tracing: Tracing, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
-    upstream = await stack.enter_async_context(Upstream())
-    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
+    http = await stack.enter_async_context(Upstream())
+    ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
+    caller = ModelCaller(ways, _timeouts(settings), _retries(settings), environ, traffic)
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
     driver = Driver(caller, known, engines.store, tracing, policy)
@@ -249,6 +257,13 @@ def _timeouts(settings: Settings) -> Timeouts:
     )  # fmt: skip
 
 
+def _sockets(settings: Settings) -> SocketPolicy:
+    own = settings.upstream.websocket
+    return SocketPolicy(
+        connect_s=own.connect_s, first_event_s=own.first_event_s, idle_s=own.idle_s, reuse_s=own.reuse_s
+    )
+
+
 def _retries(settings: Settings) -> RetryPolicy:
     up = settings.upstream
     return RetryPolicy(attempts=up.attempts, total_s=up.retry_total_s, restarts=up.restarts)
@@ -256,6 +271,30 @@ def _retries(settings: Settings) -> RetryPolicy:
 
 def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
     return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
+
+
+def agent_tools(settings: Settings) -> "dict[str, Toolset]":
+    """The tools of each agent that names some; what is wrong with the names is told at the start. Raises
+    SettingsError."""
+    if not any(agent.tools for agent in settings.agents.values()):
+        return {}
+    from tailrace.tools.configured import configured_tools  # what it stands on is only for those who have agents
+    from tailrace.tools.policy import NetworkPolicy, SandboxPolicy
+
+    wanted = settings.tools
+    hidden = (*wanted.hidden, str(Path(settings.data).resolve()))
+    registry = configured_tools(
+        wanted.register,
+        wanted.packs,
+        SandboxPolicy(mode=wanted.sandbox, network=wanted.network, readable=tuple(wanted.readable), hidden=hidden),
+        NetworkPolicy(allowed=tuple(wanted.reachable)),
+        wanted.search,
+    )
+    return {
+        name: registry.toolset(agent.tools, f"agents.{name}.tools")
+        for name, agent in settings.agents.items()
+        if agent.tools
+    }
 
 
 async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:

@@ -13,7 +13,7 @@ from tailrace.adapters.markup import MARKUP, FoundCall
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import SettingsError
-from tailrace.schema.events import ItemDelta, ItemStart, Payload
+from tailrace.schema.events import ItemDelta, Payload
 from tailrace.schema.items import MessageItem, ReasoningItem
 from tailrace.upstream.registry import provider_from_table
 from tests.support.decoding import CONTEXT, Heard, hear, sse
@@ -240,13 +240,3 @@ def test_a_prompt_that_was_cut_short_in_silence_is_found_out():
     for window, code in ((8192, "context_overflow"), (16384, None), (0, None)):
         heard = hear("openai-chat-completions", said, context=replace(CONTEXT, quirks={"context_window": window}))
         assert (heard.response.error.code if heard.response.error else None) == code
-
-
-def test_an_answer_that_is_at_its_limit_before_it_began_is_an_overflow():
-    """Where the provider's table says so."""
-    for flag, code in ((True, "context_overflow"), (False, None)):
-        context = replace(CONTEXT, quirks={"empty_length_is_overflow": flag})
-        error = hear("openai-chat-completions", chat(finish="length"), context=context).response.error
-        assert (error.code if error else None) == code
-    started = hear("openai-chat-completions", chat("a", finish="length"), context=context).payloads
-    assert any(isinstance(payload, ItemStart) for payload in started)

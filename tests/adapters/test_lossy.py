@@ -1,7 +1,6 @@
 """Proxies that lose, rewrite or repeat parts of a stream: the same items come out, or what is lost is told."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,7 +13,7 @@ from tailrace.testing.wires import messages, responses
 from tailrace.testing.wires.base import Memory, ScriptedWire, Ticket, steps
 from tailrace.testing.wires.plan import make_plan
 from tailrace.wire.sse import SseParser
-from tests.support.decoding import CONTEXT, Heard, hear, sse
+from tests.support.decoding import Heard, hear, sse
 
 Json = dict[str, Any]
 Events = list[Json]
@@ -123,27 +122,3 @@ def test_what_comes_after_a_block_s_end_changes_nothing():
     heard = hear("anthropic-messages", sse(*events[:at], *late, *events[at:]))
     assert told(heard) == told(hear("anthropic-messages", sse(*events)))
     assert len(heard.events("content_block_delta")) == len(late)
-
-
-def thinking(*texts: str, name: str = "reasoning_content") -> bytes:
-    chunks = [{"choices": [{"index": 0, "delta": {name: text}}]} for text in texts]
-    end = {"choices": [{"index": 0, "delta": {"content": "So."}, "finish_reason": "stop"}]}
-    return sse(*chunks, end, done=True)
-
-
-@pytest.mark.parametrize(
-    ("texts", "content"),
-    [
-        (["Let", "Let me", "Let me see."], "Let me see."),
-        (["Let", " me", " see."], "Let me see."),
-        (["Let", "Let me", " see."], "Let me see."),
-        (["ha", "haha", "haha"], "haha"),
-    ],
-)
-def test_reasoning_that_comes_as_the_whole_so_far_is_told_once(texts: list[str], content: str):
-    """Where the quirk says that a host does so: what is known already is taken off. Elsewhere each piece is news."""
-    context = replace(CONTEXT, quirks={"cumulative_reasoning": True})
-    heard = hear("openai-chat-completions", thinking(*texts), context=context)
-    assert heard.items[0].content == content
-    assert "".join(heard.deltas()) == f"{content}So."
-    assert hear("openai-chat-completions", thinking(*texts)).items[0].content == "".join(texts)

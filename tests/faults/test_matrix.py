@@ -94,7 +94,7 @@ async def field_of(folder: Path, limit_s: float) -> AsyncIterator[Field]:
 async def fields(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[bool, Field]]:
     """One without patience, for silence, where a busy machine may be taken for a silent provider; one with much."""
     folder: Path = tmp_path_factory.mktemp("faults")
-    async with field_of(folder / "hasty", 0.2) as hasty, field_of(folder / "patient", 10.0) as patient:
+    async with field_of(folder / "hasty", 0.3) as hasty, field_of(folder / "patient", 10.0) as patient:
         yield {True: hasty, False: patient}
 
 
@@ -146,7 +146,7 @@ def check_log(events: list[Event], response: Response) -> None:
     assert state.unanswered == []
 
 
-def check_end(trouble: Trouble, place: str, response: Response) -> None:
+def check_end(trouble: Trouble, response: Response) -> None:
     """The right kind of error, and in it what fired."""
     error = response.error
     if error is None:
@@ -157,8 +157,9 @@ def check_end(trouble: Trouble, place: str, response: Response) -> None:
     assert faults in trouble.ends, error
     assert error.retryable == (Fault.TRANSIENT in faults)
     if Fault.TIMEOUT in faults:
-        early = {"response", "first_event"} if place == "before output" else set()
-        assert details["watchdog"] in {trouble.watchdog, *early}
+        # On a busy machine the first words may be late, too.
+        said = any(item.origin != "user" for item in response.output_items)
+        assert details["watchdog"] in {trouble.watchdog, *(set() if said else {"response", "first_event"})}
     if trouble.breaker and faults & (Fault.MALFORMED_CALL | Fault.REPETITION):
         assert details["breaker"] == trouble.breaker
     assert ("retry_after" in details) == trouble.hint
@@ -166,8 +167,9 @@ def check_end(trouble: Trouble, place: str, response: Response) -> None:
 
 def check_requests(trouble: Trouble, case: Case, events: list[Event], response: Response) -> None:
     """No replay behind anybody's back: a step that showed anything was asked for once, unless it says otherwise."""
-    assert max(case.asked.values()) <= ATTEMPTS
-    last = max(case.asked)
+    assert case.asked or trouble.is_silent  # a busy machine may be late even to hear of it
+    assert all(count <= ATTEMPTS for count in case.asked.values())
+    last = max(case.asked, default=0)
     assert trouble.is_silent or all(case.asked[step] == 1 for step in case.asked if step != last)
     since = next((at for at, event in enumerate(events) if is_output(event)), 0) if last else 0
     shown = [event.payload for event in events[since:] if not is_output(event)]
@@ -199,7 +201,7 @@ async def test_every_fault_on_every_wire_wherever_it_strikes(
     async with asyncio.timeout(20):
         events, response = await ran(ground, prompt, wire.name)
     check_log(events, response)
-    check_end(trouble, place, response)
+    check_end(trouble, response)
     check_requests(trouble, case, events, response)
     requests = ground.requests(prompt)
     assert len(requests) == sum(case.asked.values())

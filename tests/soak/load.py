@@ -4,9 +4,10 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from tailrace.client.client import Client, ClientError
 from tailrace.fold.reducer import Reducer
@@ -16,7 +17,7 @@ from tailrace.testing.upstream import WIRES as SCRIPTED
 from tailrace.testing.wires.base import Asked
 from tests.faults.catalog import PLACES, TROUBLES, WEATHER, steps_of
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0  # a run that has not ended after so long, on however busy a machine, never will
 _FAULTY = 0.5  # of all runs
 _CALLED_OFF = 0.05
 _LEAVING = 0.3  # of the readers, once each
@@ -59,37 +60,57 @@ def prompt(chance: random.Random) -> str:
     return f"plain {chance.randrange(len(_PLAIN))}"
 
 
-async def wave(client: Client, users: int, seconds: float, chance: random.Random, findings: Findings) -> None:
+async def wave(url: str, users: int, seconds: float, chance: random.Random, findings: Findings) -> None:
     """So many users, run after run for so long; returns when the last run has ended."""
     until = asyncio.get_running_loop().time() + seconds
     async with asyncio.TaskGroup() as group:
         for _ in range(users):
-            group.create_task(_use(client, until, random.Random(chance.random()), findings))
+            group.create_task(_use(url, until, random.Random(chance.random()), findings))
 
 
-async def _use(client: Client, until: float, chance: random.Random, findings: Findings) -> None:
+async def _use(url: str, until: float, chance: random.Random, findings: Findings) -> None:
+    """One user, with connections of their own."""
+    async with Client(url) as client:
+        await _work(client, until, chance, findings)
+
+
+async def _work(client: Client, until: float, chance: random.Random, findings: Findings) -> None:
     while asyncio.get_running_loop().time() < until:
-        said, wire = prompt(chance), chance.choice(list(_WIRE))
+        said, wire, state = prompt(chance), chance.choice(list(_WIRE)), Reducer()
         try:
             async with asyncio.timeout(PATIENCE_S):
-                findings.ends[await _run(client, said, wire, chance, findings)] += 1
+                await _run(client, said, wire, state, chance, findings)
+            findings.ends[state.error.code if state.error else state.status] += 1
         except (ClientError, TimeoutError) as error:
-            findings.violations.append(f"{wire}, {said}: {type(error).__name__} {error}")
+            why = f"{type(error).__name__} {error}, {state.status} at seq {state.last_seq}"
+            findings.violations.append(f"{wire}, {said}: {why}")
         findings.runs += 1
 
 
-async def _run(client: Client, said: str, wire: str, chance: random.Random, findings: Findings) -> str:
-    """One run, to its end; how it ended."""
-    asked = {"prompt": said, "model_id": "m", "provider_id": wire, "tools": [WEATHER]}
-    run_id = (await client.submit(**asked))["run_id"]
-    state = Reducer()
+async def _run(client: Client, said: str, wire: str, state: Reducer, chance: random.Random, findings: Findings) -> None:
+    """One run, to its end."""
+    run_id = f"run_{chance.getrandbits(64):x}"
+    await _surely(partial(client.submit, prompt=said, model_id="m", provider_id=wire, tools=[WEATHER], run_id=run_id))
     leave_at = chance.randrange(1, 40) if chance.random() < _LEAVING else 0
     if chance.random() < _CALLED_OFF:
         await asyncio.sleep(chance.uniform(0, 0.5))
-        await client.cancel(run_id)
+        await _surely(partial(client.cancel, run_id))
     while not await _read(client, run_id, state, leave_at, findings):
         leave_at = 0
-    return state.error.code if state.error else state.status
+
+
+async def _surely(ask: Callable[[], Awaitable[object]]) -> None:
+    """Once more where a connection that was kept turns out to be closed; what is done twice is refused (409)."""
+    for _ in range(5):
+        try:
+            await ask()
+            return
+        except ClientError as error:
+            if error.status == 409:  # it was done before, or the run was called off meanwhile
+                return
+            if error.status:
+                raise
+    raise ClientError("five connections in a row were closed")
 
 
 async def _read(client: Client, run_id: str, state: Reducer, leave_at: int, findings: Findings) -> bool:
@@ -102,11 +123,7 @@ async def _read(client: Client, run_id: str, state: Reducer, leave_at: int, find
             findings.events += 1
             if isinstance(event.payload, StepDone) and event.payload.finish_reason == "tool_calls":
                 outputs = [{"call_id": call.call_id, "output": "mild"} for call in state.unanswered]
-                try:
-                    await client.outputs(run_id, outputs)
-                except ClientError as error:
-                    if error.status not in {404, 409}:  # called off meanwhile
-                        raise
+                await _surely(partial(client.outputs, run_id, outputs))
             if isinstance(event.payload, TERMINAL):
                 return True
             if event.seq == leave_at:

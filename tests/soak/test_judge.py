@@ -20,6 +20,7 @@ def rests(memory: Sequence[float], tasks: Sequence[int] = (5,), sockets: Sequenc
     [
         (rests([]), []),
         (rests([100]), []),
+        (rests([100, 200, 300]), []),
         (rests([100, 150, 160, 165, 165, 164]), []),
         (rests([100, 110, 120, 130, 140, 150]), ["memory: 125 MB in the second third, 145 MB in the last"]),
         (rests([1000, 1000, 1000, 1040, 1050, 1060]), []),

@@ -7,7 +7,8 @@ import pytest
 
 from tailrace.schema import codec
 from tailrace.testing.moves import Headers, HttpError, Spent, Text
-from tailrace.testing.upstream import ScriptedUpstream, key_digest
+from tailrace.testing.performer import key_digest
+from tailrace.testing.upstream import ScriptedUpstream
 
 TURNS = [{"role": "user", "content": "x"}]
 ASKED: dict[str, dict[str, Any]] = {

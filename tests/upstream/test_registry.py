@@ -211,6 +211,8 @@ def test_a_table_says_only_what_differs_from_the_built_in_one():
         ({"max_in_flight": 0}, "[providers.local].max_in_flight"),
         ({"prices": {"m": {"input": 1.0}}}, "[providers.local].prices"),
         ({"prices": {"m": {"input": -1.0, "output": 1.0}}}, "[providers.local].prices"),
+        ({"transport": "websocket"}, "[providers.local].transport"),
+        ({"wire": "openai-responses", "transport": "pigeon"}, "[providers.local].transport"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(table, place):
@@ -226,6 +228,14 @@ def test_a_providers_name_can_stand_before_a_slash(name):
     """Otherwise no model of it could be named."""
     with pytest.raises(SettingsError):
         provider_from_table(name, LOCAL)
+
+
+def test_a_provider_chooses_how_it_is_reached():
+    """HTTP, unless its row or the settings say otherwise."""
+    assert load_builtin()["openai-codex"].transport == "websocket"
+    assert provider_from_table("openai-codex", {"transport": "http"}).transport == "http"
+    assert load_builtin()["openai"].transport == "http"
+    assert provider_from_table("openai", {"transport": "websocket"}).transport == "websocket"
 
 
 def test_a_provider_needs_a_wire_and_an_address():

@@ -3,9 +3,8 @@
 - `heal`: kinds of markup that leak into the text and are read for what they stand for (adapters/markup.py).
 - `context_window`: how many tokens the model takes in. A host that cuts a longer prompt short, and answers all the
   same, is then found out.
-- `empty_length_is_overflow`: does an answer that is at its limit before it began say that the prompt fills the model?
 """
 
 from tailrace.adapters.base import Quirks
 
-ANSWERS: Quirks = {"heal": [], "context_window": 0, "empty_length_is_overflow": False}
+ANSWERS: Quirks = {"heal": [], "context_window": 0}

@@ -114,11 +114,6 @@ class Collector:
         self._count = 0
         self._notes: Json = {}
 
-    @property
-    def is_empty(self) -> bool:
-        """Has no item begun?"""
-        return not self._ids
-
     def take(self) -> list[Payload]:
         """What has been gathered since the last time."""
         out, self.out = self.out, []

@@ -72,7 +72,7 @@ class GrowingMessage:
     def sent(self, key: int | str) -> str:
         """A part's text so far, as the provider sent it."""
         if self._healing is not None and key in self._healing.raw:
-            return "".join(self._healing.raw[key])
+            return str(self._healing.raw[key])
         place = self._place(key)
         return self.item.sent("refusal" if place in self._refusals else None, place or None)
 
@@ -162,7 +162,7 @@ class Healing:
     """What stands in a message's text and is none, on its way to where it belongs (adapters/heal.py)."""
 
     def __init__(self, item: OpenItem) -> None:
-        self.raw: dict[int | str, list[str]] = {}  # the text of each part as the provider sent it
+        self.raw: dict[int | str, Pieces] = {}  # the text of each part as the provider sent it
         self._item = item
         self._healer = Healer(item.heals)
         self._place = 0
@@ -170,7 +170,7 @@ class Healing:
 
     def text(self, key: int | str, text: str, place: int) -> None:
         """The next piece of the part `key`, which stands at `place`."""
-        self.raw.setdefault(key, []).append(text)
+        self.raw.setdefault(key, Pieces()).add(text)
         self._place = place
         self._sort(self._healer.feed(text))
 

@@ -142,15 +142,12 @@ class StreamDecoder(ABC):
         self.done = True
 
     def _overflow(self, reason: FinishReason) -> ProviderError | None:
-        """Did the prompt not fit the model, though the provider does not say so (adapters/answer_quirks.py)?"""
-        quirks, usage = self._context.quirks, self._counts().usage
-        window = quirks.get("context_window") or 0
-        if window and usage is not None and usage.prompt_tokens > window and reason == "stop":
-            message = f"the prompt was cut short: it has {usage.prompt_tokens} tokens, and the model takes {window}"
-            return ProviderError("context_overflow", message)
-        if quirks.get("empty_length_is_overflow") and reason == "length" and self._collector.is_empty:
-            return ProviderError("context_overflow", "the prompt leaves the model no room for an answer")
-        return None
+        """Was the prompt cut short to fit the model, though the provider does not say so?"""
+        window, usage = self._context.quirks.get("context_window", 0), self._counts().usage
+        if reason != "stop" or not window or usage is None or usage.prompt_tokens <= window:
+            return None
+        message = f"the prompt was cut short: it has {usage.prompt_tokens} tokens, and the model takes {window}"
+        return ProviderError("context_overflow", message)
 
     def _fail(self, error: ProviderError) -> None:
         """The answer has ended badly. Tokens were spent all the same, so that what is known of them is told."""

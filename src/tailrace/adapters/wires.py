@@ -40,6 +40,8 @@ WIRES: dict[str, Wire] = {
             callees=responses_request.callees,
             path=fixed(responses_request.PATH),
             auth="bearer",
+            own_headers=responses_request.own_headers,
+            transports=("http", "websocket"),
         ),
         Wire(
             name=anthropic_request.NAME,

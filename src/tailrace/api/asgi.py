@@ -11,10 +11,11 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import health, providers, runs, threads
+from tailrace.api import agents, health, providers, runs, threads
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
 from tailrace.api.front import Front
+from tailrace.api.page import Page
 from tailrace.api.services import Services
 from tailrace.api.stream import stream
 from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
@@ -32,6 +33,7 @@ API = (
     runs.list_runs,
     runs.cancel_run,
     runs.post_outputs,
+    agents.list_agents,
     stream,
     responses.create_response,
     responses.get_response,
@@ -70,7 +72,7 @@ def build(services: Services) -> ASGIApp:
         path="/docs",
         render_plugins=[DocsPage(path="/")],
     )
-    return Auth(Front(_routes(services, (*API, *HEALTH), described), services), given.api_keys)
+    return Page(Auth(Front(_routes(services, (*API, *HEALTH), described), services), given.api_keys))
 
 
 class _Msgspec(Litestar):

@@ -23,7 +23,7 @@ from tailrace.schema.events import (
     TraceContext,
     TurnAborted,
 )
-from tailrace.schema.items import FunctionCallOutputItem
+from tailrace.schema.items import FunctionCallOutputItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, FinishReason, Response
 from tailrace.store.base import Store
@@ -73,7 +73,8 @@ class Driver:
                 start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id)
                 await writer.append([start], span)
                 provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-                request = await self._request(run, writer)
+                await self.caller.prewarm(provider, _request(run, writer, []), writer, span)
+                request = _request(run, writer, conversation(await self._earlier(run), writer.state.response()))
                 await self.caller.call(provider, request, step, writer, span, tries)
         except ProviderError as error:
             await fail(writer, error.info(), trace)
@@ -83,15 +84,6 @@ class Driver:
             return False
         return True
 
-    async def _request(self, run: RunRequest, writer: RunWriter) -> ModelRequest:
-        earlier = await self._earlier(run)
-        return ModelRequest(
-            provider_id=run.provider_id,
-            model_id=run.model_id,
-            items=conversation(earlier, writer.state.response()),
-            generation=_generation(run, writer),
-        )
-
     async def _earlier(self, run: RunRequest) -> list[Response]:
         """The runs that this one goes on from: those that led to the one it names, else its thread's."""
         if run.previous_run_id is not None:
@@ -99,6 +91,16 @@ class Driver:
         if run.opens_thread:
             return []
         return [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
+
+
+def _request(run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
+    return ModelRequest(
+        provider_id=run.provider_id,
+        model_id=run.model_id,
+        items=items,
+        generation=_generation(run, writer),
+        thread_id=run.thread_id,
+    )
 
 
 def _generation(run: RunRequest, writer: RunWriter) -> Generation:

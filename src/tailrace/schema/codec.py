@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha1
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ _encoder = msgspec.json.Encoder()
 _payload_decoder: msgspec.json.Decoder[Payload] = msgspec.json.Decoder(Payload)
 _any_decoder = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_making = Lock()
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _BAD_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -60,10 +62,18 @@ def encode_pretty(value: object) -> str:
 
 def decode(data: bytes | str, kind: type[T]) -> T:
     """JSON text as a value of `kind`. Raises InvalidJson."""
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    decoder = _decoders.get(kind) or _new_decoder(kind)
     return _decoded(decoder, data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
+
+
+def _new_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """One at a time: msgspec lets other threads see what it knows of a type before it knows all of it, and a decoder
+    that was made from that reads where nothing is."""
+    with _making:
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        return decoder
 
 
 def decode_any(data: bytes | str) -> Any:
@@ -105,6 +115,8 @@ def _whole_text(text: str) -> str:
 
 def convert(value: object, kind: type[T]) -> T:
     """Plain dicts and lists as a value of `kind`. Raises InvalidJson."""
+    if kind not in _decoders:
+        _new_decoder(kind)  # the same knowledge, come by in the same way
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -114,6 +126,17 @@ def convert(value: object, kind: type[T]) -> T:
 def to_builtins(value: object) -> Any:
     """A value as plain dicts, lists and scalars."""
     return msgspec.to_builtins(value)
+
+
+def json_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a struct: an object, with the types that it refers to in `$defs`.
+
+    Raises TypeError where JSON has no word for one of its types.
+    """
+    (reference,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    schema: dict[str, Any] = definitions.pop(reference["$ref"].rpartition("/")[2])
+    schema.pop("title", None)
+    return {**schema, "$defs": definitions} if definitions else schema
 
 
 def decode_payload(data: bytes) -> Payload:

@@ -5,11 +5,14 @@ A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a 
 """
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from tailrace.schema import codec
+from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.upstream import aws
 from tailrace.upstream.google_adc import GoogleTokens
 
@@ -57,6 +60,23 @@ async def _aws(call: Unsigned) -> dict[str, str]:
     return await asyncio.to_thread(aws.signed, call.url, call.body, call.environ)
 
 
+async def _with_account(call: Unsigned) -> dict[str, str]:
+    """A ChatGPT access token, and the account that its claims name. It is the provider's to verify (RFC 7519).
+
+    Raises ProviderError (authentication).
+    """
+    key = call.key or ""
+    try:
+        payload = key.split(".")[1]
+        claims = codec.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), dict[str, Any])
+        account = claims["https://api.openai.com/auth"]["chatgpt_account_id"]
+    except (InvalidJson, ValueError, LookupError, TypeError):
+        account = None
+    if not isinstance(account, str) or not account.isascii() or not account.isprintable():
+        raise ProviderError("authentication", "the token names no account: it takes a ChatGPT access token")
+    return {"authorization": f"Bearer {key}", "chatgpt-account-id": account}
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
@@ -65,4 +85,5 @@ SCHEMES: dict[str, Scheme] = {
     "x-goog-api-key": _with_key("x-goog-api-key"),
     "google-adc": _google_adc(),
     "aws": _aws,
+    "chatgpt": _with_account,
 }

@@ -68,7 +68,6 @@ _DELTA_KNOWN = frozenset(
     }
 )
 _REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
-_THOUGHTS = frozenset({*_REASONING_NAMES, "reasoning_details"})
 _SILENT = frozenset({"role", "index"})  # of a delta
 _FLEETING = ("created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
 
@@ -91,6 +90,7 @@ class ChatDecoder(StreamDecoder):
         self._is_whole = False  # does the choice at hand bring its message whole?
         self._usage: Json = {}
         row = look_up(context.model_id, DEFAULTS, MODELS, context.quirks)
+        self._empty_length_is_overflow = row["empty_length_is_overflow"]
         special_tokens, cumulative = row["special_tokens"], row["cumulative_reasoning"]
         self._text = Tidy(special_tokens=True, cumulative=False) if special_tokens else None
         untidy = special_tokens or cumulative
@@ -162,15 +162,15 @@ class ChatDecoder(StreamDecoder):
             self._fail(ProviderError(_BROKEN[self._finish_reason], f"the answer broke off: {self._finish_reason}"))
 
     def _delta(self, delta: Json) -> None:
-        said = {name: value for name, value in delta.items() if value and name not in _SILENT}
+        said = {name: value for name, value in delta.items() if value} if len(delta) > 1 else delta
         if len(said) == 1:  # as nearly always
-            take = _TAKES.get(next(iter(said)))
+            ((name, value),) = said.items()
+            take = _TAKES.get(name)
             if take is not None:
-                take(self, said)
+                if value:
+                    take(self, said)
                 return
-        elif said.keys() <= _THOUGHTS:
-            self._think(said)
-            return
+        said = {name: value for name, value in said.items() if value and name not in _SILENT}
         for take in dict.fromkeys(take for name, take in _TAKES.items() if name in said):
             take(self, said)
         for name, value in unknown_news(said, _DELTA_KNOWN).items():
@@ -256,8 +256,7 @@ class ChatDecoder(StreamDecoder):
         """The text stands under one of several names, the same under each that is there; or in the details only."""
         text = ""
         for name in _REASONING_NAMES:
-            if name in delta and not text:
-                text = text_in(delta, name)
+            text = text or text_in(delta, name)
         details = dicts_in(delta, "reasoning_details") if "reasoning_details" in delta else None
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)
@@ -298,6 +297,9 @@ class ChatDecoder(StreamDecoder):
             self._visible().text("text", held)
         if self._message is not None:
             self._message.done()
+        elif reason == "length" and self._empty_length_is_overflow and not self._calls:
+            self._fail(ProviderError("context_overflow", "the model had no room for an answer"))
+            return
         self._calls.settle(reason if reason or not self._finish_reason else "stop")
         self._finish(reason or "stop")
 

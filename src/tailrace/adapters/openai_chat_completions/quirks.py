@@ -42,6 +42,7 @@ The answer:
 - `cumulative_reasoning`: may a delta of reasoning repeat all that came before it? (MiniMax)
 - `special_tokens`: the model's own tokens may stand in its text, `<|…|>` with bars of full width, and are
   taken out (DeepSeek).
+- `empty_length_is_overflow`: an answer of nothing that ends in `length` means that the context is too long (Ollama).
 """
 
 from typing import Any, NamedTuple
@@ -110,6 +111,7 @@ DEFAULTS: Quirks = {
     "schemas": "",
     "cumulative_reasoning": False,
     "special_tokens": False,
+    "empty_length_is_overflow": False,
 }
 
 _OPENAI: Quirks = {"many_system_messages": True, "store": True, "prompt_cache_key": True, "call_id_limit": 40}

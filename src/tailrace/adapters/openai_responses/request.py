@@ -35,6 +35,7 @@ from tailrace.adapters.canonical import (
     with_extra,
 )
 from tailrace.adapters.effort import effort_of
+from tailrace.adapters.openai_responses.particular import instructed, without
 from tailrace.adapters.openai_responses.quirks import DEFAULTS, MODELS
 from tailrace.adapters.schemas import OPENAI, strict_schema
 from tailrace.adapters.tools import Offer, ToolNames, offer_of
@@ -112,7 +113,16 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
         body["stream_options"] = {"include_obfuscation": False}
     if generation.instructions:
         body["instructions"] = generation.instructions
-    return with_extra(body, generation, NAME)
+    if row["cache_key"] == "thread" and request.thread_id:
+        body.setdefault("prompt_cache_key", request.thread_id)
+    body = with_extra(body, generation, NAME)
+    return instructed(without(body, row)) if row["instructions"] == "required" else without(body, row)
+
+
+def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
+    """Those that say which conversation the request belongs to."""
+    row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
+    return dict.fromkeys(row["session_headers"], request.thread_id) if request.thread_id else {}
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Begin, Bytes, Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.moves import Begin, Bytes, Close, Control, Cut, Fail, KeepAlive, Raw, Stall
 from tailrace.testing.wires.plan import Block, Closed, Flooded, Grew, Op, Opened, Plan
 from tailrace.testing.wires.shape import shaped
 
 Json = dict[str, Any]
 Step = bytes | Control
 
-_WORDLESS = (KeepAlive, Begin, Bytes)
+_WORDLESS = (KeepAlive, Begin, Bytes, Raw)
 _EPOCH = 1_750_000_000  # answers are dated from here, a second each: the same script gives the same bytes
 _MEMORY = 1024
 
@@ -120,22 +120,24 @@ class ScriptedWire:
 def named_in(route: str, path: str) -> dict[str, str]:
     """What a route (`ScriptedWire.path`) names in braces, as far as a wire's path (`adapters.base.Wire.path`) has it.
 
-    The route begins at the origin, the path at the base URL, so that it may lack segments of the route's beginning.
-    Raises ValueError where they do not match.
+    The route begins at the origin, the path at some base URL: what the route names before that is not in it. Raises
+    ValueError where they do not match.
     """
-    segments = re.split(r"/(?![^{}]*\})", route)[1:]
+    segments = re.findall(r"/(?:\{[^{}]*\}|[^/{}])*", route)
     for at in range(len(segments)):
-        found = re.fullmatch("".join(map(_pattern, segments[at:])), path.partition("?")[0])
+        found = re.fullmatch(_pattern("".join(segments[at:])), path.partition("?")[0])
         if found is not None:
             return {name: unquote(value) for name, value in found.groupdict().items()}
     raise ValueError(f"{path} is not of the route {route}")
 
 
-def _pattern(segment: str) -> str:
-    first, *pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", segment)
-    named = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
-    places = (f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}" for name, form, literal in named)
-    return f"/{re.escape(first)}{''.join(places)}"
+def _pattern(route: str) -> str:
+    """A route as a regular expression; a name may bring a form of its own (`{model:[^:]+}`)."""
+    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route)
+    pattern = re.escape(pieces[0])
+    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
+    return pattern
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
@@ -151,7 +153,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     for op in plan.ops:
         if isinstance(op, Control):
             yield op
-            if isinstance(op, Cut | Stall):
+            if isinstance(op, Cut | Stall | Close):
                 return
             continue
         if not started and not isinstance(op, _WORDLESS):
@@ -161,7 +163,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
             yield from (renderer.grew(op.block, op.piece) for _ in range(op.times))
             continue
         yield _frame(op, renderer)
-        if isinstance(op, Fail):
+        if isinstance(op, Fail) or (isinstance(op, Raw) and op.last):
             return
     if not started:
         yield renderer.start()
@@ -182,6 +184,8 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return data
         case Begin():
             return b""  # to write anything sends the headers
+        case Raw(text):
+            return b"data: %b\n\n" % text.encode()
     return renderer.keep_alive
 
 

@@ -54,7 +54,7 @@ class _Renderer:
     def closed(self, block: Block) -> bytes:
         if block.kind == "call":
             return self._response(self._part(block))
-        return self._response({"text": "", "thoughtSignature": sign(block.text)}) if block is self._signed else b""
+        return self._response({"text": "", "thoughtSignature": self._sign(block)}) if block is self._signed else b""
 
     def failed(self, fail: Fail) -> bytes:
         return _frame(_error(_IN_STREAM.get(fail.code, 500), fail.message))
@@ -75,7 +75,16 @@ class _Renderer:
             return {"functionCall": call, **seal}
         if block.kind == "reasoning":
             return {"text": block.text, "thought": True}
-        return {"text": block.text, **({"thoughtSignature": sign(block.text)} if block is self._signed else {})}
+        return {"text": block.text, **({"thoughtSignature": self._sign(block)} if block is self._signed else {})}
+
+    def _sign(self, block: Block) -> str:
+        """The signature of a text: with the texts before it, where no client sees what stood between."""
+        said = block.text
+        for earlier in reversed(self._plan.blocks[: block.index]):
+            if earlier.kind not in {"text", "refusal"} and not earlier.redacted:
+                break
+            said = said if earlier.redacted else earlier.text + said
+        return sign(said)
 
     def _last(self) -> Json:
         return {"text": "", **({"thoughtSignature": sign("")} if self._seals_nothing else {})}
@@ -114,7 +123,7 @@ def _signed(blocks: list[Block]) -> Block | None:
     first = next((at for at, block in enumerate(blocks) if block.kind == "reasoning"), len(blocks))
     after = blocks[first:]
     calls = (block for block in after if block.kind == "call")
-    texts = (block for block in reversed(after) if block.kind in {"text", "refusal"} and block.text)
+    texts = (block for block in reversed(blocks if after else []) if block.kind in {"text", "refusal"} and block.text)
     return next(calls, None) or next(texts, None)
 
 
