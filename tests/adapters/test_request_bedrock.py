@@ -286,7 +286,7 @@ def test_images_in_a_tool_s_answer_stay_in_it():
 
 
 def test_the_provider_s_own_blocks_go_back_as_they_came():
-    """In the assistant's turn; a call without a result, and another's block, are left out."""
+    """In the assistant's turn; a call without a result, one without its id, and another's block, are left out."""
     use = {"toolUse": {"toolUseId": "t1", "name": "nova_grounding", "type": "server_tool_use", "input": {}}}
     result = {"toolResult": {"toolUseId": "t1", "type": "x", "content": [{"text": "[HIDDEN]"}]}}
     lost = {"toolUse": {**use["toolUse"], "toolUseId": "t2"}}
@@ -294,7 +294,8 @@ def test_the_provider_s_own_blocks_go_back_as_they_came():
         ProviderItem(id="p", provider_type=kind, data=data)
         for kind, data in [
             ("toolUse", use), ("toolResult", result), ("toolUse", lost), ("server_tool_use", {"id": "x"}),
-            ("toolUse", {"id": "x"}), ("image", 7),
+            ("toolUse", {"id": "x"}), ("image", 7), ("toolUse", {"toolUse": {"type": "server_tool_use"}}),
+            ("toolResult", {"toolResult": {"content": []}}),
         ]
     ]  # fmt: skip
     assert messages(user(), *items, user())[1] == {"role": "assistant", "content": [use, result]}

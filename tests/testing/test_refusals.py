@@ -133,6 +133,7 @@ def turns(*contents: list[dict]) -> list[dict]:
         {"messages": turns([{"text": "x"}, *[{"document": {"format": "pdf", "name": "a", "source": {}}}] * 2])},
         {"messages": turns([{"text": "x"}], [USE], [RESULT])},
         {"messages": turns([{"text": "x"}], [USE], [RESULT, RESULT]), "toolConfig": OFFER},
+        {"messages": turns([{"text": "x"}], [{"toolResult": {"type": "x", "content": []}}]), "toolConfig": OFFER},
         {"messages": turns([{"text": "x"}], [TEXT_INPUT], [RESULT]), "toolConfig": OFFER},
         {"messages": turns([{"text": "x"}], [ODD_NAME], [RESULT]), "toolConfig": OFFER},
         {"messages": turns([{"text": "x"}], [USE], [{"toolResult": {**RESULT["toolResult"], "status": "bad"}}]),

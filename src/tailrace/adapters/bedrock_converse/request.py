@@ -97,8 +97,12 @@ DOCUMENTS = {
     "text/html": "html",
     "text/markdown": "md",
 }
-# The provider's own blocks, which it wants back in the assistant's turn.
-OWN_BLOCKS = frozenset({"toolUse", "toolResult", "image", "audio", "video", "searchResult"})
+# The provider's own blocks, which it wants back in the assistant's turn, and what they cannot be without.
+OWN_BLOCKS: dict[str, frozenset[str]] = {
+    "toolUse": frozenset({"toolUseId", "name", "input"}),
+    "toolResult": frozenset({"toolUseId", "content"}),
+    **dict.fromkeys(("image", "audio", "video", "searchResult"), frozenset()),
+}
 
 
 def path(model_id: str, stream: bool) -> str:  # as Wire.path has it
@@ -321,9 +325,13 @@ def _said(item: OutputItem, request: ModelRequest, row: Quirks) -> tuple[str, li
         case FunctionCallOutputItem():
             return "user", [_tool_result(item, row)]
         case ProviderItem(provider_type=kind, data=data) if kind in OWN_BLOCKS and isinstance(data, dict):
-            return "assistant", [data] if data.keys() == {kind} and isinstance(data[kind], dict) else []
+            return "assistant", [data] if data.keys() == {kind} and _is_own(kind, data[kind]) else []
         case _:
             return "user", []
+
+
+def _is_own(kind: str, said: Any) -> bool:
+    return isinstance(said, dict) and said.keys() >= OWN_BLOCKS[kind]
 
 
 def _text(text: str) -> list[Block]:

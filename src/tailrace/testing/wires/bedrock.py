@@ -254,12 +254,12 @@ def _bad_turn(before: Json, message: Json) -> str | None:
 def _unpaired(before: Json, message: Json, after: Json) -> str | None:
     """Every toolUse is answered in the very next message, and every toolResult asked for. What has a type is the
     vendor's own affair."""
-    asked_before = {use["toolUseId"] for use in _of(before, "toolUse")}
-    answered = {result["toolUseId"] for result in _of(after, "toolResult")}
+    asked_before = {use.get("toolUseId") for use in _of(before, "toolUse")}
+    answered = {result.get("toolUseId") for result in _of(after, "toolResult")}
     for use in _of(message, "toolUse"):
-        if "type" not in use and use["toolUseId"] not in answered:
-            return f"Expected toolResult blocks for the following Ids: {use['toolUseId']}"
-    results = [result["toolUseId"] for result in _of(message, "toolResult") if "type" not in result]
+        if "type" not in use and use.get("toolUseId") not in answered:
+            return f"Expected toolResult blocks for the following Ids: {use.get('toolUseId')}"
+    results = [result.get("toolUseId") for result in _of(message, "toolResult") if "type" not in result]
     if len(results) != len(set(results)):
         return "a toolUse has two toolResults"
     if not set(results) <= asked_before:
@@ -285,15 +285,15 @@ def _bad_block(block: Json, names: set[str]) -> str | None:
 def _bad_use(data: Json) -> str | None:
     if data.keys() - _USE or not isinstance(data.get("input"), dict):
         return "toolUse.input must be an object"
-    if not (_ID.fullmatch(data["toolUseId"]) and _NAME.fullmatch(data["name"])):
+    if not (_ID.fullmatch(data.get("toolUseId", "")) and _NAME.fullmatch(data.get("name", ""))):
         return "toolUse.toolUseId or toolUse.name does not match its pattern"
     return None
 
 
 def _bad_result(data: Json, names: set[str]) -> str | None:
     content = data.get("content")
-    if data.keys() - _RESULT or not isinstance(content, list):
-        return "toolResult.content must be a list"
+    if data.keys() - _RESULT or not isinstance(content, list) or "toolUseId" not in data:
+        return "toolResult.toolUseId must be there, and toolResult.content a list"
     if data.get("status", "success") not in {"success", "error"}:
         return "toolResult.status must be success or error"
     for inner in content:
