@@ -113,11 +113,11 @@ pip() { .venv/bin/python -m pip install -qq --constraint constraints.txt "$@"; }
 pip pip # an older one knows neither dependency groups nor build constraints
 say "packages ($kind)"
 if [ "$kind" = dev ]; then
-    pip --build-constraint constraints.txt --editable '.[redis,postgres,vertex]' --group dev
+    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]' --group dev
     get_system_packages
     get_node_tools
     printf '%s\n' "$fingerprint" >.venv/installed-runtime
 else
-    pip --build-constraint constraints.txt --editable '.[redis,postgres,vertex]'
+    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]'
 fi
 printf '%s\n' "$fingerprint" >"$stamp"

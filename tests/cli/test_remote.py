@@ -49,6 +49,18 @@ async def test_run_reads_its_prompt_from_standard_input_and_goes_on_in_a_thread(
         assert "nobody" in refused.err
 
 
+@pytest.mark.parametrize("provider", ["bedrock", "ollama"])
+async def test_run_on_wires_that_are_no_protocols_of_ours(cli, server: Served, provider: str):
+    """Reasoning and text, then the second turn of the thread, which is told the first."""
+    first = await cli("run", "think, and remember Grüße", "--model", f"{provider}/m", "--url", server.url)
+    assert (first.code, "remember: Grüße" in first.out) == (0, True), first.err
+    thread = first.err.split()[1]
+    second = await cli("run", "what did I say", "--thread", thread, "--model", f"{provider}/m", "--url", server.url)
+    assert "remember Grüße" in second.out
+    wires = {"bedrock": "bedrock-converse", "ollama": "ollama"}
+    assert [request.wire for request in server.upstream.requests] == [wires[provider]] * 2
+
+
 async def test_a_run_that_fails_is_1_with_its_reason(cli, server: Served):
     """What came is printed; the reason is one line, however long and however many lines the provider made of it."""
     server.upstream.enqueue([Text("So far"), Fail("server_error", "It broke.\n" + "[red]why[/red] " * 40)])

@@ -1,13 +1,11 @@
 """What can go wrong on a provider's side, as scripts; and what is to come of each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from time import time
 from typing import Any
 
-from tailrace.adapters.wires import WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import Fault
 from tailrace.testing.moves import (
@@ -29,6 +27,7 @@ from tailrace.testing.moves import (
 )
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.testing.wires.base import ScriptedWire
+from tests.support.server import providers
 
 T = Fault.TRANSIENT
 LIMITED = T | Fault.RATE_LIMIT
@@ -155,8 +154,6 @@ def steps_of(trouble: Trouble, place: str, wire: ScriptedWire) -> list[Sequence[
 
 
 def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
-    """A provider of this wire: under that of the usual paths by which what the wire adds is a path of the upstream."""
-    route = re.compile(re.sub(r"\{\w+:?([^{}]*)\}", lambda part: f"(?:{part[1] or '[^/]+'})", wire.path))
-    added = WIRES[wire.name].path("m", True).partition("?")[0]
-    under = next(under for under in ("", "/v1", "/v1beta") if route.fullmatch(under + added))
-    return {"wire": wire.name, "base_url": upstream.origin + under, "models": ["m"], "auth": "bearer"}
+    """The provider of this wire, asked without a key."""
+    own = next(each for each in providers(upstream).values() if each["wire"] == wire.name)
+    return {**own, "auth": "bearer"}

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.bedrock_converse.request import build as converse
 from tailrace.adapters.canonical import MISSING
+from tailrace.adapters.ollama.request import build as ollama
 from tailrace.adapters.openai_chat_completions.request import build as chat
 from tailrace.adapters.openai_responses.request import build as responses
 from tailrace.runs.history import ABORTED, CUT, NO_RESULT, STALE, STALE_CHARACTERS, conversation
@@ -22,8 +24,10 @@ from tailrace.schema.items import (
     ReasoningItem,
 )
 from tailrace.schema.response import Response
+from tailrace.testing.wires import bedrock as scripted_bedrock
 from tailrace.testing.wires import chat as scripted_chat
 from tailrace.testing.wires import messages as scripted_messages
+from tailrace.testing.wires import ollama as scripted_ollama
 from tailrace.testing.wires import responses as scripted_responses
 from tailrace.testing.wires.base import Memory
 from tests.support.items import ELSEWHERE, HERE, agent, any_items, ask, call, opaque, output, run, system, thought, user
@@ -281,7 +285,13 @@ def legal_runs(draw):
 
 
 kinds = st.sampled_from([None, "custom"])
-STRICT = {responses: scripted_responses.WIRE, messages: scripted_messages.WIRE, chat: scripted_chat.WIRE}
+STRICT = {
+    responses: scripted_responses.WIRE,
+    messages: scripted_messages.WIRE,
+    chat: scripted_chat.WIRE,
+    converse: scripted_bedrock.WIRE,
+    ollama: scripted_ollama.WIRE,
+}
 
 
 @given(runs=legal_runs())
@@ -294,7 +304,7 @@ def test_any_legal_conversation_is_taken_by_every_wire(runs):
     assert {item.call_id for item in items if isinstance(item, FunctionCallItem)} == wanted
     assert all(item.output == "done" for item in items if isinstance(item, FunctionCallOutputItem))
     for build, wire in STRICT.items():
-        body = codec.decode_any(codec.encode(build(ask(*items), {})))
+        body = {"model": "m", **codec.decode_any(codec.encode(build(ask(*items), {})))}
         assert wire.complaint(body, Memory()) is None
 
 
@@ -306,5 +316,5 @@ def test_any_runs_make_a_conversation_with_paired_calls(runs):
     assert_paired(items)
     assert not any(isinstance(item, ErrorItem | CancelledItem) for item in items)
     assert conversation([], run(*items)) == items
-    for build in (responses, messages, chat):
+    for build in STRICT:
         assert outcome(build, items)

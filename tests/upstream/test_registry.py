@@ -160,6 +160,21 @@ def test_a_bare_model_counts_only_configured_providers():
     assert names.resolve("m", None)[0].provider_id == "two"
 
 
+@pytest.mark.parametrize(
+    ("environ", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-north-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_an_address_may_take_its_region_from_the_environment(environ, region):
+    """As AWS's own tools do: one variable, or else another, or else the default."""
+    known = configured_registry({}, {}, None, environ)
+    assert known.resolve("bedrock/x", None)[0].base_url == f"https://bedrock-runtime.{region}.amazonaws.com"
+
+
 def test_no_secret_leaves():
     """A provider knows its variable's name only, and does not show its headers."""
     provider = provider_from_table("one", {**LOCAL, "api_key_env": "ONE_KEY", "headers": {"x-key": SECRET}})

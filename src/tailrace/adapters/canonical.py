@@ -108,6 +108,20 @@ def head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
     return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
 
 
+def speaker_of(item: OutputItem) -> str:
+    """In whose message an item stands, on wires whose messages have a speaker: "assistant", "tool", "user" or "system";
+    "" for what is not said there."""
+    match item:
+        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
+            return "assistant"
+        case FunctionCallOutputItem():
+            return "tool"
+        case MessageItem():
+            return item.origin
+        case _:
+            return ""
+
+
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:
     """What the item says, part by part; its plain text where that is all, or where the parts do not repeat it."""
     text = item.content if isinstance(item, MessageItem) else item.output
@@ -187,6 +201,13 @@ def refuse(generation: Generation, *names: str, why: str = "the provider's proto
         value = getattr(generation, name)
         if value not in (None, [], NEUTRAL.get(name)):
             raise InvalidRequest(f"{name}: {why}", field=name)
+
+
+def refuse_one_at_a_time(generation: Generation) -> None:
+    """Raises InvalidRequest where the model may not call several tools at once. (That it may is what all do anyway.)"""
+    if generation.parallel_tool_calls is False:
+        why = "the provider cannot be kept to one call at a time"
+        raise InvalidRequest(f"parallel_tool_calls: {why}", field="parallel_tool_calls")
 
 
 def service_tier(generation: Generation) -> dict[str, str]:

@@ -16,6 +16,11 @@ class Counts(NamedTuple):
 
 NO_COUNTS = Counts(None, {}, False)
 
+_BEDROCK_KNOWN = frozenset({
+    "inputTokens", "outputTokens", "totalTokens", "cacheReadInputTokens", "cacheWriteInputTokens",
+    "cacheReadInputTokenCount", "cacheWriteInputTokenCount",
+})  # fmt: skip
+
 
 def openai_counts(raw: Json, prompt: str, completion: str) -> Counts:
     """OpenAI's counts and those of all who copy them.
@@ -90,6 +95,23 @@ _GOOGLE_COUNTS = frozenset({
 _GOOGLE_DETAILS = (
     "promptTokensDetails", "toolUsePromptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails",
 )  # fmt: skip
+
+
+def bedrock_counts(raw: Json) -> Counts:
+    """Bedrock's counts: its `inputTokens`, too, leave out what was read from and written to the cache; its total does
+    not. (Each cache count comes twice, under an older name as well.)"""
+    fresh, completed = count_in(raw, "inputTokens"), count_in(raw, "outputTokens")
+    if fresh is None and completed is None:
+        return Counts(None, raw, bool(unknown_news(raw, frozenset())))
+    cached, written = count_in(raw, "cacheReadInputTokens"), count_in(raw, "cacheWriteInputTokens")
+    usage = _usage(
+        (fresh or 0) + (cached or 0) + (written or 0),
+        completed or 0,
+        total=count_in(raw, "totalTokens"),
+        cached=cached,
+        written=written,
+    )
+    return Counts(usage, raw, bool(unknown_news(raw, _BEDROCK_KNOWN)))
 
 
 def _usage(

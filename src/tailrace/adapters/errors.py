@@ -113,6 +113,9 @@ def http_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
     """An answer with an error status, of any wire. `headers` are the answer's; never the request's."""
     named = {name.lower(): value for name, value in headers.items()}
     said = _said(_decoded(body), seconds_of(named.get("date")))
+    # AWS names the error beside its body, perhaps with a namespace in front or an address behind.
+    kind = named.get("x-amzn-errortype", "").split(":")[0].rpartition("#")[2].lower()
+    said = said._replace(words=(*said.words, kind)) if kind else said
     waits = [*([] if said.wait is None else [said.wait]), *header_waits(named, status)]
     error = ProviderError(
         "context_overflow" if status in _MUTE and not body.strip() else _code(said, status, waits),
@@ -219,7 +222,7 @@ def _inner(outer: Json) -> Json:
 
 
 def _message(error: Json) -> str:
-    for key in ("message", "detail", "error_message", "msg"):
+    for key in ("message", "Message", "detail", "error_message", "msg"):
         value = error.get(key)
         if isinstance(value, str) and value:
             return value

@@ -10,10 +10,16 @@ from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
 from tailrace.adapters.base import Quirks, Wire, fixed
+from tailrace.adapters.bedrock_converse import quirks as bedrock_quirks
+from tailrace.adapters.bedrock_converse import request as bedrock_request
+from tailrace.adapters.bedrock_converse.decode import ConverseDecoder
 from tailrace.adapters.canonical import MISSING, is_text, parts_of, with_parts
 from tailrace.adapters.google_gemini import quirks as gemini_quirks
 from tailrace.adapters.google_gemini import request as gemini_request
 from tailrace.adapters.google_gemini.decode import GeminiDecoder
+from tailrace.adapters.ollama import quirks as ollama_quirks
+from tailrace.adapters.ollama import request as ollama_request
+from tailrace.adapters.ollama.decode import OllamaDecoder
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
@@ -65,6 +71,23 @@ WIRES: dict[str, Wire] = {
             path=gemini_request.path,
             auth="x-goog-api-key",
         ),
+        Wire(
+            name=bedrock_request.NAME,
+            decoder=ConverseDecoder,
+            build=bedrock_request.build,
+            callees=bedrock_request.callees,
+            path=bedrock_request.path,
+            auth="aws",
+        ),
+        Wire(
+            name=ollama_request.NAME,
+            decoder=OllamaDecoder,
+            build=ollama_request.build,
+            callees=ollama_request.callees,
+            path=fixed(ollama_request.PATH),
+            auth="bearer",
+            models="/v1/models",
+        ),
     )
 }
 
@@ -76,6 +99,8 @@ _QUIRKS: dict[str, Quirks] = {
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
     "google-gemini": gemini_quirks.DEFAULTS,
+    "bedrock-converse": bedrock_quirks.DEFAULTS,
+    "ollama": ollama_quirks.DEFAULTS,
 }
 
 # The quirks that a provider's table may set, with what holds where it does not.

@@ -26,11 +26,11 @@ from tailrace.testing.moves import Control, Cut, Fail, Handshake, Headers, HttpE
 from tailrace.testing.performer import Dropped, GatePoint, Performer, RecordedRequest, recorded
 from tailrace.testing.scripts import by_words
 from tailrace.testing.websocket import RecordedSocket, SocketSide
-from tailrace.testing.wires import chat, gemini, messages, responses
+from tailrace.testing.wires import bedrock, chat, gemini, messages, ollama, responses
 from tailrace.testing.wires.base import Asked, Memory, Renderer, ScriptedWire, Step, Ticket, steps
 from tailrace.testing.wires.plan import Plan, make_plan
 
-WIRES = (responses.WIRE, messages.WIRE, chat.WIRE, gemini.WIRE)
+WIRES = (responses.WIRE, messages.WIRE, chat.WIRE, gemini.WIRE, bedrock.WIRE, ollama.WIRE)
 
 _REMEMBERED = 200  # requests; an upstream may live as long as a demo server
 _MAX_BODY = 64 * 1024 * 1024
@@ -41,8 +41,9 @@ _MODEL = "demo"
 
 
 class ScriptedUpstream:
-    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`; and Gemini, as its API
-    does, at `{origin}/v1beta/models/…`, and as Vertex AI does at `{origin}/v1/projects/…`.
+    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`; and from the origin on
+    the paths of Gemini's API (`/v1beta/models/…`), of Vertex AI (`/v1/projects/…`), of Bedrock
+    (`/model/{model}/converse-stream`, `/converse`) and of Ollama (`/api/chat`).
 
     Over WebSocket too: `handshakes` says how the next ones on `{url}/responses` are answered, `sockets` who came.
 
@@ -70,7 +71,7 @@ class ScriptedUpstream:
 
     @property
     def origin(self) -> str:
-        """The base URL without a version, as the Messages wire takes it; Gemini's is `{origin}/v1beta`."""
+        """The base URL without `/v1`, as Messages, Bedrock and Ollama take it; Gemini's is `{origin}/v1beta`."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -249,7 +250,7 @@ def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
-    headers = {name.lower(): value for name, value in error.headers.items()}
+    headers = {**wire.error_headers(error.status), **{name.lower(): value for name, value in error.headers.items()}}
     if error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after:g}"
     if error.body is not None:

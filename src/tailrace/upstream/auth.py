@@ -1,9 +1,10 @@
 """How a call shows who is calling: for each scheme, the headers that a key, or what stands in the environment, becomes.
 
 A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a provider may name another
-(`auth` in providers.toml). Nothing here is kept, shown or logged (design rule 9).
+(`auth` in providers.toml). Nothing here is shown or logged (design rule 9).
 """
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
+from tailrace.upstream import aws
 from tailrace.upstream.google_adc import GoogleTokens
 
 
@@ -67,6 +69,14 @@ async def _with_account(call: Unsigned) -> dict[str, str]:
     return {"authorization": f"Bearer {key}", "chatgpt-account-id": account}
 
 
+async def _aws(call: Unsigned) -> dict[str, str]:
+    """A key of Bedrock's as it is; without one, a signature of the call (aws.py). Raises ProviderError."""
+    key = call.key or call.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    if key:
+        return {"authorization": f"Bearer {key}"}
+    return await asyncio.to_thread(aws.signed, call.url, call.body, call.environ)
+
+
 SCHEMES: dict[str, Scheme] = {
     "bearer": _with_key("authorization", "Bearer {}"),
     "x-api-key": _with_key("x-api-key"),
@@ -75,4 +85,5 @@ SCHEMES: dict[str, Scheme] = {
     "x-goog-api-key": _with_key("x-goog-api-key"),
     "google-adc": _google_adc(),
     "chatgpt": _with_account,
+    "aws": _aws,
 }

@@ -5,6 +5,7 @@ Nothing here knows what the bytes mean. Errors carry no URL, header or body of t
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -28,6 +29,7 @@ _ERROR_BODY_S = 10.0
 _LINGER_S = 1.0
 _PIECE_BYTES = 64 * 1024
 SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+_ENCODED = re.compile(r"[!-~]+")  # no character that a URL may not have as it is
 _MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
 
 # What aiohttp raises -> our code. An exception goes by the first of its bases that stands here.
@@ -261,7 +263,7 @@ class Upstream:
             async with asyncio.timeout_at(sent + limit) as timer:
                 return await self._session.request(
                     call.method,
-                    call.url,
+                    _as_it_is(call.url),
                     data=_body(call.body) if call.body else None,
                     headers=_headers(call),
                     allow_redirects=False,
@@ -280,6 +282,11 @@ async def _check(response: aiohttp.ClientResponse, call: Call) -> None:
     if not 200 <= response.status < 300:
         body = redact(await _error_body(response), call.headers)
         raise http_error(response.status, response.headers, body)
+
+
+def _as_it_is(url: str) -> URL:
+    """The URL without a character of it changed, where it is encoded already: a signature is of what is sent."""
+    return URL(url, encoded=_ENCODED.fullmatch(url) is not None)
 
 
 def _body(body: bytes) -> bytes | io.BytesIO:

@@ -33,6 +33,7 @@ from tailrace.adapters.canonical import (
     refuse,
     returned,
     service_tier,
+    speaker_of,
     text_of,
     with_extra,
 )
@@ -210,8 +211,8 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
     head, items = _head(request, row)
     messages: list[Message] = [{"role": _system(row), "content": text} for text in head]
     called = {item.call_id: names.of(item.name, item.namespace) for item in items if isinstance(item, FunctionCallItem)}
-    spoken = (item for item in items if _speaker(item) is not None)
-    for speaker, group in groupby(spoken, key=_speaker):
+    spoken = (item for item in items if speaker_of(item))
+    for speaker, group in groupby(spoken, key=speaker_of):
         said = list(group)
         if speaker == "assistant":
             messages += _assistant(said, request, row)
@@ -251,19 +252,6 @@ def _with_between(messages: list[Message]) -> list[Message]:
             said.append({"role": "assistant", "content": BETWEEN})
         said.append(message)
     return said
-
-
-def _speaker(item: OutputItem) -> str | None:
-    """In whose message the item stands; None for what is not said on this wire."""
-    match item:
-        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
-            return "assistant"
-        case FunctionCallOutputItem():
-            return "tool"
-        case MessageItem():
-            return item.origin
-        case _:
-            return None
 
 
 def _assistant(items: Sequence[OutputItem], request: ModelRequest, row: Quirks) -> list[Message]:

@@ -280,7 +280,7 @@ def _item(
         case FunctionCallOutputItem():
             return _output(item, calls.get(item.call_id), request)
         case ProviderItem(provider_type=kind, data=data) if kind in INPUT_ITEMS and isinstance(data, dict):
-            return data
+            return {**data, "type": kind}
         case _:
             return None
 

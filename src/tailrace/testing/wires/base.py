@@ -103,7 +103,8 @@ class ScriptedWire:
     """One wire: how a request is read, why it would be refused (HTTP 400), how an answer or an error is said.
 
     `path` is a route from the origin on; what it names in braces stands in the JSON that `read`, `complaint` and
-    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer.
+    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer; `error_headers` go
+    with an error of a status.
     """
 
     name: str
@@ -113,29 +114,28 @@ class ScriptedWire:
     renderer: Callable[[Plan, Ticket, Json, Memory], Renderer]
     error: Callable[[int, str], Json]
     content_type: str = "text/event-stream; charset=utf-8"
+    error_headers: Callable[[int], dict[str, str]] = lambda status: {}
 
 
 def named_in(route: str, path: str) -> dict[str, str]:
-    """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
+    """What a route (`ScriptedWire.path`) names in braces, as far as a wire's path (`adapters.base.Wire.path`) has it.
 
-    The route begins at the origin, the path at some base URL: what the route names before that is not in it. Raises
-    ValueError where they do not match.
+    The route begins at the origin, the path at the base URL, so that it may lack segments of the route's beginning.
+    Raises ValueError where they do not match.
     """
-    segments = re.findall(r"/(?:\{[^{}]*\}|[^/{}])*", route)
+    segments = re.split(r"/(?![^{}]*\})", route)[1:]
     for at in range(len(segments)):
-        found = re.fullmatch(_pattern("".join(segments[at:])), path.partition("?")[0])
+        found = re.fullmatch("".join(map(_pattern, segments[at:])), path.partition("?")[0])
         if found is not None:
             return {name: unquote(value) for name, value in found.groupdict().items()}
     raise ValueError(f"{path} is not of the route {route}")
 
 
-def _pattern(route: str) -> str:
-    """A route as a regular expression; a name may bring a form of its own (`{model:[^:]+}`)."""
-    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route)
-    pattern = re.escape(pieces[0])
-    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
-    return pattern
+def _pattern(segment: str) -> str:
+    first, *pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", segment)
+    named = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
+    places = (f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}" for name, form, literal in named)
+    return f"/{re.escape(first)}{''.join(places)}"
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:

@@ -1,14 +1,23 @@
-"""Each wire's own words, said by hand: requests of the scripted upstream, and what is in its answers."""
+"""Asking the scripted upstream in each wire's own words, and reading what it says: without our decoders."""
+
+from collections.abc import Iterator
+
+from botocore.eventstream import EventStreamBuffer
+from yarl import URL
 
 from tailrace.schema import codec
 
 PATHS = {
-    "openai-responses": "/responses",
-    "anthropic-messages": "/messages",
-    "openai-chat-completions": "/chat/completions",
-    "google-gemini": "beta/models/m:",  # behind /v1; the method follows
+    "openai-responses": "/v1/responses",
+    "anthropic-messages": "/v1/messages",
+    "openai-chat-completions": "/v1/chat/completions",
+    "google-gemini": "/v1beta/models/m:generateContent",
+    "bedrock-converse": "/model/m%3A0/converse",
+    "ollama": "/api/chat",
 }
-RESPONSES, MESSAGES, CHAT, GEMINI = PATHS
+RESPONSES, MESSAGES, CHAT, GEMINI, BEDROCK, OLLAMA = PATHS
+STREAMED = {GEMINI: "/v1beta/models/m:streamGenerateContent?alt=sse", BEDROCK: f"{PATHS[BEDROCK]}-stream"}
+KEEP_ALIVES = {**dict.fromkeys((RESPONSES, CHAT, GEMINI), (b": keep-alive", 1)), MESSAGES: (b"event: ping", 2)}
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
@@ -28,37 +37,46 @@ def asking(wire: str, *texts: str, tools: bool = False, stream: bool = True) -> 
         body = {"model": "m", "max_tokens": 2000, "messages": turns}
     elif wire == GEMINI:
         roles = {"user": "user", "assistant": "model"}
-        contents = [{"role": roles[turn["role"]], "parts": [{"text": turn["content"]}]} for turn in turns]
         offered = [{"functionDeclarations": [{"name": "get_weather", "parametersJsonSchema": SCHEMA}]}]
-        body = {"contents": contents}
+        body = {"contents": [{"role": roles[turn["role"]], "parts": [{"text": turn["content"]}]} for turn in turns]}
+    elif wire == BEDROCK:
+        offered = [{"toolSpec": {"name": "get_weather", "inputSchema": {"json": SCHEMA}}}]
+        messages = [{"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in turns]
+        tools_too = {"toolConfig": {"tools": offered}} if tools else {}
+        return {"model": "m:0", "messages": messages, "stream": stream, **tools_too}
+    elif wire == OLLAMA:
+        offered = [{"type": "function", "function": function}]
+        body = {"model": "m", "messages": turns}
     else:
         offered = [{"type": "function", "function": function}]
         body = {"model": "m", "messages": turns, "stream_options": {"include_usage": True}}
     return {**body, "stream": stream, **({"tools": offered} if tools else {})}
 
 
-def sending(client, up, wire, body):
-    """The request: in Gemini's, the address says whether to stream."""
-    address = up.url + PATHS[wire]
-    if wire == GEMINI:
-        method = "streamGenerateContent?alt=sse" if body.get("stream", True) else "generateContent"
-        address += method
-        body = {name: value for name, value in body.items() if name != "stream"}
-    return client.post(address, data=codec.encode(body))
+def sent(client, up, wire, body):
+    """The request: on two wires the path says the model and the kind of answer, the body on the others."""
+    path = PATHS[wire]
+    if not body.get("stream"):  # then the vendor refuses the field
+        body = {name: value for name, value in body.items() if name != "stream_options"}
+    if wire in STREAMED:
+        path = STREAMED[wire] if body["stream"] else path
+        body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
+    return client.post(URL(up.origin + path, encoded=True), data=codec.encode(body))
 
 
 async def post(client, up, wire, body):
-    if not body.get("stream"):  # then the vendor refuses the field
-        body = {key: value for key, value in body.items() if key != "stream_options"}
-    async with sending(client, up, wire, body) as response:
+    async with sent(client, up, wire, body) as response:
         return response.status, response.headers, await response.read()
 
 
 async def stream(client, up, wire, body) -> list[dict]:
     status, headers, raw = await post(client, up, wire, body)
     assert status == 200, raw
-    assert headers["content-type"].startswith("text/event-stream")
-    return frames(raw)
+    assert headers["content-type"].startswith(TYPES.get(wire, "text/event-stream"))
+    return frames(wire, raw)
+
+
+TYPES = {BEDROCK: "application/vnd.amazon.eventstream", OLLAMA: "application/x-ndjson"}
 
 
 async def whole(client, up, wire, body) -> dict:
@@ -67,8 +85,12 @@ async def whole(client, up, wire, body) -> dict:
     return codec.decode_any(raw)
 
 
-def frames(raw: bytes) -> list[dict]:
+def frames(wire: str, raw: bytes) -> list[dict]:
     """The JSON of each event; its `event:` line, where there is one, says its type."""
+    if wire == OLLAMA:
+        return [codec.decode_any(line) for line in raw.splitlines()]
+    if wire == BEDROCK:
+        return list(messages_of(raw))
     found = []
     for frame in raw.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in frame.split("\n") if line and not line.startswith(":"))
@@ -77,6 +99,18 @@ def frames(raw: bytes) -> list[dict]:
             assert fields.get("event") in {None, data.get("type")}
             found.append(data)
     return found
+
+
+def messages_of(raw: bytes) -> Iterator[dict]:
+    """AWS's own parser reads the frames; each as `{its name: payload}`."""
+    buffer = EventStreamBuffer()
+    buffer.add_data(raw)
+    for message in buffer:
+        payload = codec.decode_any(message.payload)
+        if message.headers[":message-type"] == "exception":
+            yield {"error": {"type": message.headers[":exception-type"], **payload}}
+        else:
+            yield {message.headers[":event-type"]: payload}
 
 
 def deltas(wire: str, events: list[dict]) -> list[str]:
@@ -89,6 +123,11 @@ def deltas(wire: str, events: list[dict]) -> list[str]:
     if wire == GEMINI:
         parts = [part for event in events if "error" not in event for part in parts_of(event)]
         return [part["text"] for part in parts if part.get("text") and not part.get("thought")]
+    if wire == BEDROCK:
+        found = [event["contentBlockDelta"]["delta"] for event in events if "contentBlockDelta" in event]
+        return [delta["text"] for delta in found if "text" in delta]
+    if wire == OLLAMA:
+        return [event["message"]["content"] for event in events if event.get("message", {}).get("content")]
     found = (choice["delta"] for event in events for choice in event.get("choices", ()))
     return [delta["content"] for delta in found if delta.get("content")]
 
@@ -106,6 +145,10 @@ def text(wire: str, answer: dict) -> str:
         parts = [block for block in answer["content"] if block["type"] == "text"]
     elif wire == GEMINI:
         parts = [part for part in parts_of(answer) if "text" in part and not part.get("thought")]
+    elif wire == BEDROCK:
+        parts = [block for block in answer["output"]["message"]["content"] if "text" in block]
+    elif wire == OLLAMA:
+        return answer["message"]["content"]
     else:
         return answer["choices"][0]["message"]["content"] or ""
     return "".join(part["text"] for part in parts)
@@ -119,8 +162,14 @@ def calls(wire: str, answer: dict) -> list[tuple[str, str, object]]:
     if wire == MESSAGES:
         return [(use["id"], use["name"], use["input"]) for use in answer["content"] if use["type"] == "tool_use"]
     if wire == GEMINI:
-        made = (part["functionCall"] for part in parts_of(answer) if "functionCall" in part)
+        made = [part["functionCall"] for part in parts_of(answer) if "functionCall" in part]
         return [(call["id"], call["name"], call["args"]) for call in made]
+    if wire == BEDROCK:
+        uses = (block["toolUse"] for block in answer["output"]["message"]["content"] if "toolUse" in block)
+        return [(use["toolUseId"], use["name"], use["input"]) for use in uses]
+    if wire == OLLAMA:
+        made = answer["message"].get("tool_calls") or ()
+        return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in made]
     found = answer["choices"][0]["message"].get("tool_calls") or ()
     return [(c["id"], c["function"]["name"], codec.decode_any(c["function"]["arguments"])) for c in found]
 
@@ -130,7 +179,8 @@ def reason(wire: str, answer: dict) -> str:
         return (answer["incomplete_details"] or {"reason": answer["status"]})["reason"]
     if wire == GEMINI:
         return answer["candidates"][0]["finishReason"]
-    return answer["stop_reason"] if wire == MESSAGES else answer["choices"][0]["finish_reason"]
+    names = {MESSAGES: "stop_reason", BEDROCK: "stopReason", OLLAMA: "done_reason"}
+    return answer[names[wire]] if wire in names else answer["choices"][0]["finish_reason"]
 
 
 def with_outputs(wire: str, body: dict, answer: dict, *outputs: str) -> dict:
@@ -148,6 +198,14 @@ def with_outputs(wire: str, body: dict, answer: dict, *outputs: str) -> dict:
         ]
         turn = [answer["candidates"][0]["content"], {"role": "user", "parts": results}]
         return {**body, "contents": [*body["contents"], *turn]}
+    elif wire == BEDROCK:
+        results = [{"toolResult": {"toolUseId": call[0], "content": [{"text": said}]}} for call, said in pairs]
+        turn = [answer["output"]["message"], {"role": "user", "content": results}]
+    elif wire == OLLAMA:
+        results = [
+            {"role": "tool", "tool_call_id": call[0], "tool_name": call[1], "content": said} for call, said in pairs
+        ]
+        turn = [answer["message"], *results]
     else:
         results = [{"role": "tool", "tool_call_id": call[0], "content": said} for call, said in pairs]
         turn = [answer["choices"][0]["message"], *results]
