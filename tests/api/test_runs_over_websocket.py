@@ -77,6 +77,37 @@ async def test_a_run_without_a_socket_goes_over_http(server: Served):
     assert len(server.upstream.sockets) == 1
 
 
+async def test_a_thread_has_a_socket_by_its_key(tmp_path: Path, upstream: ScriptedUpstream):
+    """One that is made ready is the one that is used; a key refused rests, and its thread goes on with another's."""
+    table = {
+        "wire": "openai-responses", "base_url": upstream.url, "models": ["m"], "transport": "websocket",
+        "api_key_env": "WS_KEYS",
+    }  # fmt: skip
+    given = settings(tmp_path / "data", upstream, providers={"ws": table}, defaults={"model": "ws/m"})
+    async with serving(given, upstream, {"WS_KEYS": "sk-first-1,sk-second-2,sk-third-3"}) as server:
+        upstream.script = lambda asked: [Text("ok")]
+        for _ in range(12):
+            await run(server)
+        assert len({request.key for request in upstream.requests}) > 1
+        assert [socket.requests for socket in upstream.sockets] == [1] * 12
+        upstream.enqueue([HttpError(429)])
+        _, response = await run(server)
+    assert (response.status, text_of(response)) == ("complete", "ok")
+    refused, answered = upstream.requests[-2:]
+    assert refused.key != answered.key
+    assert [socket.requests for socket in upstream.sockets] == [1] * 14
+
+
+async def test_a_handshake_s_headers_tell_the_limits(server: Served):
+    limits = {"x-ratelimit-limit-tokens": "100", "x-ratelimit-remaining-tokens": "40"}
+    server.upstream.handshakes.append(Handshake(headers=limits))
+    server.upstream.enqueue([Text("ok")])
+    await run(server)
+    told = await server.client.request("GET", "/api/v2/providers")
+    (row,) = [row for row in told["providers"] if row["provider_id"] == "ws"]
+    assert row["limits"] == [{"name": "tokens", "limit": 100.0, "used": 60.0, "remaining": 40.0}]
+
+
 async def test_cancelling_a_run_closes_its_socket(server: Served):
     """Soon after, and the log says so."""
     server.upstream.enqueue([Text("so far"), Gate("never")])

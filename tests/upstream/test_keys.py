@@ -197,3 +197,20 @@ async def test_no_key_is_shown():
     told = f"{turn!r} {turn} {state!r} {state.report(provider)!r} {lines}"
     assert not any(key in told for key in KEYS)
     assert [line["key"] for line in lines] == list(state.report(provider).resting)  # its position
+
+
+async def test_what_is_made_ready_has_the_key_that_the_call_will_have():
+    """Whichever thread it is for, and whichever keys rest; asking takes none."""
+    traffic = Traffic({"P": ",".join(KEYS)}, lambda: NOW)
+    provider = provider_from_table("p", {**LOCAL, "api_key_env": "P"})
+    taken = set()
+    for number in range(30):
+        expected = traffic.turn(provider, f"thread-{number}").next_key()
+        with suppress(ProviderError):
+            async with traffic.turn(provider, f"thread-{number}").key(1.0) as key:
+                assert key == expected
+                taken.add(key)
+                if number == 15:
+                    raise error("rate_limited")
+    assert taken == set(KEYS)
+    assert Traffic({}, lambda: NOW).turn(provider, "thread").next_key() is None

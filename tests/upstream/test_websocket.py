@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.openai_responses.decode import ResponsesDecoder
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.request import Generation
 from tailrace.testing.moves import (
@@ -20,7 +22,7 @@ from tailrace.testing.moves import (
     Stall,
     Text,
 )
-from tests.support.talking import SECRET, Talk, frame, soon, ways_of, ways_with
+from tests.support.talking import LIMITS, SECRET, Talk, frame, hear, soon, ways_of, ways_with
 
 TURN_STATE = {"x-codex-turn-state": "ts-123", "x-models-etag": '"e1"'}
 
@@ -331,6 +333,20 @@ async def test_a_failure_forgets_what_was_said(up, ways):
         await talk.ask()
     await talk.ask()
     assert ["x-codex-turn-state" in request.headers for request in up.requests] == [False, True, False]
+
+
+async def test_the_headers_of_each_answer_are_told_once(up, ways):
+    """A handshake's to the first call that goes over its socket: the second hears nothing new."""
+    up.handshakes.extend([Handshake(headers={"x-told": "handshake"}), Handshake(status=426)])
+    up.enqueue([Text("a")], [Text("b")], [Headers({"x-told": "http"}), Text("c")])
+    told: list[str | None] = []
+    talks = [Talk(up, ways).say("hi")] * 2 + [Talk(up, ways, thread="two").say("hi")]
+    for talk in talks:
+        decoder = ResponsesDecoder(DecodeContext("p", "m"))
+        async with ways.open(talk.call(), LIMITS, lambda headers: told.append(headers.get("x-told"))) as reply:
+            await hear(decoder, reply)
+    assert ways_of(up) == ["socket", "socket", "http"]
+    assert told == ["handshake", "http"]
 
 
 async def test_a_prewarmed_socket_is_used(up, ways):
