@@ -63,13 +63,15 @@ has() { # NAME: is this system package's program there?
     case $1 in
     redis-server) command -v redis-server >/dev/null 2>&1 ;;
     postgresql) command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
+    bubblewrap) command -v bwrap >/dev/null 2>&1 ;;
+    ripgrep) command -v rg >/dev/null 2>&1 ;;
     libfaketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
     esac
 }
 
 get_system_packages() {
     missing=
-    for package in redis-server postgresql libfaketime; do has "$package" || missing="$missing $package"; done
+    for package in redis-server postgresql libfaketime bubblewrap ripgrep; do has "$package" || missing="$missing $package"; done
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
         say "missing for some tests, which are skipped:$missing (sudo apt-get install$missing)"

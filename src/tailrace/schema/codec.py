@@ -66,6 +66,17 @@ def to_builtins(value: object) -> Any:
     return msgspec.to_builtins(value)
 
 
+def json_schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a struct: an object, with the types that it refers to in `$defs`.
+
+    Raises TypeError where JSON has no word for one of its types.
+    """
+    (reference,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    schema: dict[str, Any] = definitions.pop(reference["$ref"].rpartition("/")[2])
+    schema.pop("title", None)
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
 def decode_payload(data: bytes) -> Payload:
     """A stored payload, brought up to date where an older version wrote it. Raises InvalidJson.
 

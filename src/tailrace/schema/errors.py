@@ -16,6 +16,7 @@ TailraceError
 │   ├── StaleEpoch
 │   └── Sealed
 ├── ProviderError           the provider's, or the way to it; ends in the log as an event
+├── ToolError               a tool call that came to nothing: tools/errors.py; answered to the model
 └── SettingsError           the operator's; stops the start
 """
 

@@ -1,0 +1,1 @@
+"""The built-in tools, a file each; `catalog.py` puts them together."""

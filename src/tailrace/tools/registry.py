@@ -1,0 +1,133 @@
+"""Which tools there are, and which of them an agent has.
+
+Tools come from the package, from entry points of installed packages (group `tailrace.tools`) and from the settings
+(`module:name`); each names a ToolDefinition or a list of them. An agent names its tools: by name or alias, by a pattern
+(`*_file`, `github__*`), or as a pack (`@coding`).
+"""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+
+from tailrace.schema.errors import SettingsError
+from tailrace.schema.request import CustomTool, Tool
+from tailrace.tools.definition import ToolDefinition
+from tailrace.tools.errors import UnknownTool
+
+GROUP = "tailrace.tools"
+
+PACKS: dict[str, tuple[str, ...]] = {
+    "coding": (
+        "read_file",
+        "list_dir",
+        "grep_files",
+        "file_search",
+        "write_file",
+        "apply_patch",
+        "exec",
+        "update_plan",
+        "view_image",
+    ),
+    "read_only": ("read_file", "list_dir", "grep_files", "file_search", "view_image"),
+    "research": ("fetch_url", "web_search", "update_plan"),
+}
+
+
+class Toolset:
+    """The tools of one agent, each under the name that it is offered by."""
+
+    def __init__(self, tools: Mapping[str, ToolDefinition]) -> None:
+        self._offered = dict(tools)
+        self._known = dict(tools)
+        for tool in tools.values():
+            for name in (tool.name, *tool.aliases):
+                self._known.setdefault(name, tool)
+
+    def offers(self) -> list[Tool | CustomTool]:
+        """What a model is told of them."""
+        return [tool.offer(name) for name, tool in self._offered.items()]
+
+    def get(self, name: str) -> ToolDefinition:
+        """The tool of a name; models also say names they were trained on. Raises UnknownTool."""
+        try:
+            return self._known[name]
+        except KeyError:
+            there = ", ".join(self._offered) or "none"
+            raise UnknownTool(f"There is no tool {name!r}. There are: {there}.") from None
+
+
+class Registry:
+    """All tools that there are.
+
+    `packs`: the settings' own, beside PACKS. `unavailable`: tools that could be there, with what it would take; in a
+    pack they are left out. Raises SettingsError: two tools have the same name.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[ToolDefinition],
+        packs: Mapping[str, Sequence[str]] | None = None,
+        unavailable: Mapping[str, str] | None = None,
+    ) -> None:
+        self.tools: dict[str, ToolDefinition] = {}
+        self._packs: dict[str, Sequence[str]] = {**PACKS, **(packs or {})}
+        self._unavailable = unavailable or {}
+        self._by_name: dict[str, ToolDefinition] = {}
+        for tool in tools:
+            self.tools[tool.name] = tool
+            for name in (tool.name, *tool.aliases):
+                if name in self._by_name:
+                    raise SettingsError(f"there are two tools {name!r}: {self._by_name[name].name} and {tool.name}")
+                self._by_name[name] = tool
+
+    def toolset(self, wanted: Sequence[str], place: str = "tools") -> Toolset:
+        """The tools that an agent names, in that order. Raises SettingsError: there is none of such a name.
+
+        A pattern may stand for none. `place`: the setting, for the error.
+        """
+        chosen: dict[str, ToolDefinition] = {}
+        for name in wanted:
+            for each in self._pack(name, place) if name.startswith("@") else (name,):
+                if name.startswith("@") and each in self._unavailable:
+                    continue
+                chosen |= self._named(each, place)
+        return Toolset(chosen)
+
+    def _pack(self, name: str, place: str) -> Sequence[str]:
+        pack = self._packs.get(name.removeprefix("@"))
+        if pack is None:
+            raise SettingsError(f"{place}: there is no pack {name!r}; there are: {', '.join(self._packs)}")
+        return pack
+
+    def _named(self, name: str, place: str) -> dict[str, ToolDefinition]:
+        if any(character in name for character in "*?["):
+            return {tool.name: tool for tool in self.tools.values() if fnmatchcase(tool.name, name)}
+        if name not in self._by_name:
+            why = self._unavailable.get(name) or f"there are: {', '.join(sorted(self.tools))}"
+            raise SettingsError(f"{place}: there is no tool {name!r}: {why}")
+        return {name: self._by_name[name]}
+
+
+def installed_tools() -> list[ToolDefinition]:
+    """The tools of installed packages. Raises SettingsError."""
+    found: list[ToolDefinition] = []
+    for entry in sorted(entry_points(group=GROUP)):
+        found += load(entry.value, f"the entry point {entry.name!r}")
+    return found
+
+
+def load(reference: str, place: str) -> list[ToolDefinition]:
+    """The tool, or the tools, at `module:name`. Raises SettingsError, with the `place` that names them."""
+    module, _, name = reference.partition(":")
+    try:
+        found: object = importlib.import_module(module)
+        for attribute in name.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"{place}: {reference!r}: {error}") from error
+    tools: list[object] = list(found) if isinstance(found, list | tuple) else [found]
+    definitions = [tool for tool in tools if isinstance(tool, ToolDefinition)]
+    if len(definitions) < len(tools):
+        raise SettingsError(f"{place}: {reference!r}: is neither a tool nor a list of tools (`module:name`)")
+    return definitions
