@@ -5,7 +5,7 @@ while a file is not what this makes of it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -21,8 +21,13 @@ from tailrace.schema.errors import FAULTS, Fault
 from tailrace.schema.events import Event, Payload
 from tailrace.schema.items import OutputItem, Part
 from tailrace.schema.response import Response, Step, Usage
+from tailrace.tools.builtin.catalog import builtin_tools
+from tailrace.tools.builtin.web import SearchHit
+from tailrace.tools.definition import ToolDefinition
+from tailrace.tools.registry import PACKS
 
 DOCS = Path(__file__).parent.parent / "docs"
+NONE = "–"  # noqa: RUF001  # a dash, for people
 _PLACE = re.compile(r"(<!-- table: (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -92,7 +97,7 @@ def _then(rule: Rule) -> str:
     changes = [] if rule.item_to is None else [f"its item is {rule.item_to}"]
     if rule.run != rule.run_to:
         changes.append(f"the run is {rule.run_to}")
-    return ", ".join(changes) or "–"  # noqa: RUF001  # a dash, for people
+    return ", ".join(changes) or NONE
 
 
 def _codes() -> str:
@@ -134,6 +139,48 @@ def _framing() -> str:
     return "\n".join(["| rule | what holds | in | says |", "|---|---|---|---|", *rows])
 
 
+class _AnySearch:
+    """Stands for a search provider, so that `web_search` is among the tools."""
+
+    async def search(self, query: str, most: int) -> list[SearchHit]:
+        """Never asked."""
+        raise NotImplementedError
+
+
+def _tools() -> str:
+    """The built-in tools."""
+    rows = [
+        f"| `{tool.name}` | {_names(tool.aliases) or NONE} | {_first_paragraph(tool.description)} "
+        f"| {_arguments(tool)} | {_limits(tool)} | {'yes' if tool.idempotent else 'no'} |"
+        for tool in builtin_tools(search=_AnySearch()).tools
+    ]
+    head = "| tool | also | what it does | arguments | at most | may be run again |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *(" ".join(row.split()) for row in rows)])
+
+
+def _first_paragraph(text: str) -> str:
+    return text.partition("\n\n")[0]
+
+
+def _arguments(tool: ToolDefinition) -> str:
+    required = tool.parameters["required"]
+    return " · ".join(f"`{name}{'' if name in required else '?'}`" for name in tool.parameters["properties"])
+
+
+def _limits(tool: ToolDefinition) -> str:
+    limits = tool.limits
+    return f"{limits.timeout_s:g} s, {limits.output_bytes // 1024} KiB, {limits.parallel} at a time"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _packs() -> str:
+    rows = [f"| `@{name}` | {_names(tools)} |" for name, tools in PACKS.items()]
+    return "\n".join(["| pack | tools |", "|---|---|", *rows])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "items": lambda: _structs(OutputItem),
     "parts": lambda: _structs(Part),
@@ -145,6 +192,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": _metrics,
     "framing": _framing,
     **{dialect: partial(_lint, dialect) for dialect in RULESETS},
+    "tools": _tools,
+    "packs": _packs,
     "gradient": lambda: ", ".join(map(str, GRADIENT)) + ", and so on by the last.",
 }
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tailrace.api.metrics import Value
@@ -46,6 +47,9 @@ from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
 
+if TYPE_CHECKING:
+    from tailrace.tools.registry import Toolset
+
 LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
 
 
@@ -75,6 +79,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
 
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
+    agent_tools(settings)
     async with AsyncExitStack() as stack:
         engines = await _engines(settings, stack)
         log, store = engines.log, engines.store
@@ -256,6 +261,30 @@ def _retries(settings: Settings) -> RetryPolicy:
 
 def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
     return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
+
+
+def agent_tools(settings: Settings) -> "dict[str, Toolset]":
+    """The tools of each agent that names some; what is wrong with the names is told at the start. Raises
+    SettingsError."""
+    if not any(agent.tools for agent in settings.agents.values()):
+        return {}
+    from tailrace.tools.configured import configured_tools  # what it stands on is only for those who have agents
+    from tailrace.tools.policy import NetworkPolicy, SandboxPolicy
+
+    wanted = settings.tools
+    hidden = (*wanted.hidden, str(Path(settings.data).resolve()))
+    registry = configured_tools(
+        wanted.register,
+        wanted.packs,
+        SandboxPolicy(mode=wanted.sandbox, network=wanted.network, readable=tuple(wanted.readable), hidden=hidden),
+        NetworkPolicy(allowed=tuple(wanted.reachable)),
+        wanted.search,
+    )
+    return {
+        name: registry.toolset(agent.tools, f"agents.{name}.tools")
+        for name, agent in settings.agents.items()
+        if agent.tools
+    }
 
 
 async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:

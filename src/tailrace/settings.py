@@ -119,12 +119,31 @@ class Retention(_Section, frozen=True, kw_only=True):
     archive_days: Count | None = None
 
 
+class ToolSettings(_Section, frozen=True, kw_only=True):
+    """Which tools there are beside the built-in ones, and how far all of them go (docs/tools.md).
+
+    `register`: tools, by `module:name`; `packs`: names for several; `search`: what makes `web_search`'s provider.
+    `sandbox`: what becomes of commands without one; in it, `network`: may they use it; `readable`, `hidden`: what more
+    and what less of the system they see. `reachable`: networks that `fetch_url` reaches although they are not public.
+    """
+
+    register: list[str] = field(default_factory=list)
+    packs: dict[str, list[str]] = field(default_factory=dict)
+    search: str | None = None
+    sandbox: Literal["required", "preferred", "off"] = "required"
+    network: bool = False
+    readable: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    reachable: list[str] = field(default_factory=list)
+
+
 class Agent(_Section, frozen=True, kw_only=True):
-    """A named way to ask: model and instructions (in place, or in a file)."""
+    """A named way to ask: model, instructions (in place, or in a file), and tools (names, patterns, packs)."""
 
     model: str | None = None
     instructions: str | None = None
     instructions_file: str | None = None
+    tools: list[str] = field(default_factory=list)
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -138,6 +157,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     upstream: UpstreamSettings = UpstreamSettings()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    tools: ToolSettings = ToolSettings()
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)

@@ -12,7 +12,8 @@ import pytest
 import uvloop
 
 from tailrace.tools.builtin.exec import MOST_BYTES, exec_with
-from tailrace.tools.sandbox import Sandbox, SandboxPolicy
+from tailrace.tools.policy import SandboxPolicy
+from tailrace.tools.sandbox import Sandbox
 from tests.support.tools import Bench
 
 BWRAP = shutil.which("bwrap")
@@ -321,10 +322,15 @@ async def test_the_policy_says_what_more_and_what_less_can_be_read(tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "a").touch()
-    running = bench(tmp_path / "root", "required", readable=(str(tools),), hidden=("/opt", "/usr/share"))
-    answer = await running.call("exec", sh(f"ls {tools}; touch {tools}/b; ls /usr/share"))
+    (tmp_path / "root" / "data").mkdir()
+    (tmp_path / "root" / "data" / "keys").touch()
+    (tmp_path / "root" / "keys.toml").write_text("the key")
+    hidden = ("/usr/share", str(tmp_path / "root" / "data"), str(tmp_path / "root" / "keys.toml"))
+    running = bench(tmp_path / "root", "required", readable=(str(tools),), hidden=hidden)
+    answer = await running.call("exec", sh(f"ls {tools}; touch {tools}/b; ls /usr/share data; cat keys.toml"))
     assert answer.text.split("output:\n")[1].splitlines() == [
-        "a", f"touch: cannot touch '{tools}/b': Read-only file system",
+        "a", f"touch: cannot touch '{tools}/b': Read-only file system", "/usr/share:", "", "data:",
+        "cat: keys.toml: Permission denied",
     ]  # fmt: skip
 
 
@@ -375,7 +381,8 @@ import asyncio
 from pathlib import Path
 from tests.support.tools import Bench
 from tailrace.tools.builtin.exec import exec_with
-from tailrace.tools.sandbox import Sandbox, SandboxPolicy
+from tailrace.tools.policy import SandboxPolicy
+from tailrace.tools.sandbox import Sandbox
 async def main():
     bench = Bench(Path({str(tmp_path)!r}), exec_with(Sandbox(SandboxPolicy())))
     await bench.call("exec", {{"command": ["sh", "-c", "echo up > up; sleep {word}"]}})

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tailrace.tools.builtin.search import file_search_with, grep_files_with
 from tailrace.tools.fuzzy import score
 from tailrace.tools.glob import matches
-from tailrace.tools.sandbox import Sandbox, SandboxPolicy
+from tailrace.tools.policy import SandboxPolicy
+from tailrace.tools.sandbox import Sandbox
 from tailrace.tools.searching import Searcher, find_ripgrep
 from tests.support.tools import Bench
 

@@ -235,7 +235,7 @@ def test_which_addresses_are_public(address, public):
 
 def test_a_network_that_is_none_stops_the_start():
     """It names what is wrong."""
-    with pytest.raises(SettingsError, match=r"^the networks that may be reached: 10\.0\.0\.1/8 has host bits set"):
+    with pytest.raises(SettingsError, match=r"^tools.reachable: 10\.0\.0\.1/8 has host bits set"):
         Fetcher(NetworkPolicy(allowed=("10.0.0.1/8",)))
 
 

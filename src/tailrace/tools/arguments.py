@@ -37,7 +37,7 @@ class Signature(NamedTuple):
 def signature_of(name: str, function: Callable[..., Any]) -> Signature:
     """Raises InvalidTool: without a docstring, a type, or with a parameter that JSON has no word for."""
     docstring = docstring_parser.parse(inspect.getdoc(function) or "", docstring_parser.DocstringStyle.GOOGLE)
-    if not docstring.short_description:
+    if not docstring.description:
         raise InvalidTool(f"{name}: has no docstring: it is what the model knows of the tool")
     described = {parameter.arg_name: _one_line(parameter.description) for parameter in docstring.params}
     hints = typing.get_type_hints(function, include_extras=True)
@@ -56,11 +56,10 @@ def signature_of(name: str, function: Callable[..., Any]) -> Signature:
     if described:
         raise InvalidTool(f"{name}: its docstring describes {', '.join(described)}, which it does not take")
     shape, schema = _shape(name, fields)
-    description = "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text)
     examples = tuple(
         line.strip() for example in docstring.examples for line in (example.description or "").splitlines()
     )
-    return Signature(description, examples, schema, shape, context)
+    return Signature(docstring.description or "", examples, schema, shape, context)
 
 
 def parse(name: str, shape: type[Struct], text: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Seen(NamedTuple):
     size: int
     modified_ns: int
     mode: int
+    owner: int
+    group: int
 
 
 class Write(NamedTuple):
@@ -71,7 +73,7 @@ def read(workspace: Workspace, path: str) -> tuple[bytes, Seen]:
         data = file.read(READ_LIMIT + 1)
     if len(data) > READ_LIMIT:
         raise ToolFailed(f"{path}: has more than {READ_LIMIT} bytes")
-    return data, Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
+    return data, _as_seen(found)
 
 
 def commit(workspace: Workspace, changes: Sequence[Change]) -> None:
@@ -188,6 +190,8 @@ class _Step:
         )  # fmt: skip
         with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor is no path
             file.write(change.data)
+            if change.before is not None:
+                _give(descriptor, change.before)
             mode = change.before.mode if change.before is not None else change.mode
             if mode is not None:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
@@ -216,4 +220,18 @@ class _Step:
 
 def seen(found: os.stat_result | None) -> Seen | None:
     """A file as it is found."""
-    return found and Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
+    return None if found is None else _as_seen(found)
+
+
+def _as_seen(found: os.stat_result) -> Seen:
+    return Seen(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid, found.st_gid
+    )  # fmt: skip
+
+
+def _give(descriptor: int, before: Seen) -> None:
+    """The new file is to be whose the old one was, where that can be had."""
+    found = os.fstat(descriptor)
+    if (found.st_uid, found.st_gid) != (before.owner, before.group):
+        with suppress(PermissionError):
+            os.fchown(descriptor, before.owner, before.group)

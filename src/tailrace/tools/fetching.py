@@ -14,11 +14,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.connector import AddrInfoType
 from justhtml import JustHTML
-from msgspec import Struct
 from yarl import URL
 
 from tailrace.schema.errors import SettingsError
 from tailrace.tools.errors import AddressRefused, ToolFailed
+from tailrace.tools.policy import NetworkPolicy
 
 MOST_BYTES = 5 * 1024 * 1024
 MOST_REDIRECTS = 5
@@ -28,12 +28,6 @@ _TEXT = frozenset({"application/json", "application/xml", "application/javascrip
 _AGENT = "tailrace"
 # Networks whose addresses hold an IPv4 address, and where in them (RFC 6052 §2.1, RFC 3056 §2).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-class NetworkPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`allowed`: networks (CIDR) that may be reached although they are not public, such as a documentation server's."""
-
-    allowed: tuple[str, ...] = ()
 
 
 class Page(NamedTuple):
@@ -54,7 +48,7 @@ class Fetcher:
         try:
             self._allowed = [ipaddress.ip_network(network) for network in policy.allowed]
         except ValueError as error:
-            raise SettingsError(f"the networks that may be reached: {error}") from error
+            raise SettingsError(f"tools.reachable: {error}") from error
         self._resolver = resolver
 
     async def fetch(self, url: str, timeout_s: float) -> Page:

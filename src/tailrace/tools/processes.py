@@ -20,6 +20,7 @@ KILL_S = 5.0  # for SIGKILL to do its work: a process may hang in the kernel, an
 _LOOK_S = 0.02  # how often it is looked whether they have gone
 _DRAIN_S = 0.2  # how long output may still come after the command's end, where others hold the pipe
 _PIECE = 64 * 1024
+_PIPEFUL = 16  # pieces; the most that a pipe may hold unless root says otherwise (pipe(7))
 _BURST = 1024 * 1024  # bytes read at a stretch; then others have their turn: a flood must not take the loop
 _PAUSE_S = 0.01
 
@@ -155,10 +156,14 @@ class _Output:
         self._loop.add_reader(descriptor, self._read)
 
     async def drained(self) -> None:
-        """Wait for the end of the output; not long, where a process that got away holds the pipe."""
-        with suppress(TimeoutError):
+        """Wait for the end of the output; not long, where a process that got away holds the pipe: what is in the pipe
+        by then is all that is taken."""
+        try:
             async with asyncio.timeout(_DRAIN_S):
                 await self._ended.wait()
+        except TimeoutError:
+            for _ in range(_PIPEFUL):
+                self._read()
 
     def close(self) -> None:
         if self._descriptor < 0:

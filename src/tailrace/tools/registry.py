@@ -119,6 +119,16 @@ def installed_tools() -> list[ToolDefinition]:
 
 def load(reference: str, place: str) -> list[ToolDefinition]:
     """The tool, or the tools, at `module:name`. Raises SettingsError, with the `place` that names them."""
+    found = find(reference, place)
+    tools: list[object] = list(found) if isinstance(found, list | tuple) else [found]
+    definitions = [tool for tool in tools if isinstance(tool, ToolDefinition)]
+    if len(definitions) < len(tools):
+        raise SettingsError(f"{place}: {reference!r}: is neither a tool nor a list of tools (`module:name`)")
+    return definitions
+
+
+def find(reference: str, place: str) -> object:
+    """What is at `module:name`. Raises SettingsError, with the `place` that names it."""
     module, _, name = reference.partition(":")
     try:
         found: object = importlib.import_module(module)
@@ -126,8 +136,4 @@ def load(reference: str, place: str) -> list[ToolDefinition]:
             found = getattr(found, attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"{place}: {reference!r}: {error}") from error
-    tools: list[object] = list(found) if isinstance(found, list | tuple) else [found]
-    definitions = [tool for tool in tools if isinstance(tool, ToolDefinition)]
-    if len(definitions) < len(tools):
-        raise SettingsError(f"{place}: {reference!r}: is neither a tool nor a list of tools (`module:name`)")
-    return definitions
+    return found

@@ -14,7 +14,7 @@ import structlog
 
 from tailrace.schema.items import FunctionCallItem
 from tailrace.tools.context import ToolContext
-from tailrace.tools.definition import ToolDefinition
+from tailrace.tools.definition import ToolDefinition, result_of
 from tailrace.tools.deltas import Deltas, clean
 from tailrace.tools.errors import ToolCancelled, ToolCrashed, ToolError, ToolTimedOut
 from tailrace.tools.preview import preview
@@ -56,8 +56,8 @@ class ToolRunner:
     workspace: Workspace
     environment: Mapping[str, str]
     spill: Spill | None = None
-    _places: dict[str, asyncio.Semaphore] = field(default_factory=dict)
-    _lingering: set[asyncio.Task[Any]] = field(default_factory=set)
+    _places: dict[str, asyncio.Semaphore] = field(default_factory=dict, init=False)
+    _running: set[asyncio.Future[Any]] = field(default_factory=set, init=False)
 
     async def run(
         self, call: BoundCall, *, run_id: str, emit: Callable[[str], None], cancel: asyncio.Event
@@ -96,9 +96,9 @@ class ToolRunner:
             emit=deltas.emit,
             deadline=time.monotonic() + limits.timeout_s,
         )
-        task = asyncio.ensure_future(call.tool.call(call.arguments, context))
-        self._lingering.add(task)  # nobody else may hold it, if it does not stop
-        task.add_done_callback(self._lingering.discard)
+        task = asyncio.ensure_future(_called(call, context))
+        self._running.add(task)  # nobody else may hold it, if it does not stop
+        task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: place.release())
         try:
             result = await _outcome(call.tool, task, context, cancel)
@@ -121,6 +121,10 @@ class ToolRunner:
                     logger.exception("output not kept", tool=call.tool.name, error=type(error).__name__)
             text = preview(text, limit, kept)
         return ToolResult(text=text, success=result.success, parts=result.parts, error=result.error)
+
+
+async def _called(call: BoundCall, context: ToolContext) -> ToolResult:
+    return result_of(await call.tool.call(call.arguments, context))
 
 
 async def _outcome(

@@ -5,29 +5,15 @@ sockets are not there at all; no network, no other process is seen; when the ser
 """
 
 import asyncio
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
-
-from msgspec import Struct
 
 from tailrace.tools.errors import SandboxUnavailable
+from tailrace.tools.policy import SandboxPolicy
 
 # What is empty inside, unless it is `readable` or in the workspace: homes, others' files, sockets of services.
 HIDDEN = ("/home", "/root", "/run", "/tmp", "/var/tmp", "/mnt", "/media", "/srv")  # noqa: S108  # hidden, not used
-
-
-class SandboxPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`mode`: without a sandbox, commands are refused (required), run all the same (preferred), or always run without
-    one (off). `network`: may commands use it? `readable`: more of the system that they may read; `hidden`: that they
-    may not, such as the server's own data."""
-
-    mode: Literal["required", "preferred", "off"] = "required"
-    network: bool = False
-    readable: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
 
 
 class Sandbox:
@@ -57,22 +43,24 @@ class Sandbox:
 
     def hides(self, path: str) -> bool:
         """Is a program of the system not to be seen from inside?"""
-        place = Path(path).resolve()
-        hidden = any(place.is_relative_to(folder) for folder in (*HIDDEN, *self._policy.hidden))
-        return hidden and not any(place.is_relative_to(folder) for folder in self._policy.readable)
+        places = (Path(path), Path(path).resolve())
+        return any(
+            place.is_relative_to(folder)
+            and not any(place.is_relative_to(readable) for readable in self._policy.readable)
+            for folder in (*HIDDEN, *self._policy.hidden)
+            for place in places
+        )
 
     def _prefix(self, program: str, root: Path, cwd: str, *, writable: bool) -> list[str]:
         prefix = [program, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         if not self._policy.network:
             prefix.append("--unshare-net")
         prefix += ["--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-        for path in (*HIDDEN, *self._policy.hidden):
-            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114  # a string for a command line
-                prefix += ["--tmpfs", path]
+        prefix += _emptied(HIDDEN)
         for path in self._policy.readable:
             prefix += ["--ro-bind-try", path, path]
-        bind = "--bind" if writable else "--ro-bind"
-        return [*prefix, bind, str(root), str(root), "--chdir", cwd]
+        prefix += ["--bind" if writable else "--ro-bind", str(root), str(root)]
+        return [*prefix, *_emptied(self._policy.hidden), "--chdir", cwd]
 
     async def _try(self) -> bool:
         """Does it work here? Containers often forbid what it needs."""
@@ -86,3 +74,16 @@ class Sandbox:
         except OSError:
             return False
         return await process.wait() == 0
+
+
+def _emptied(paths: Sequence[str]) -> list[str]:
+    """Empty folders and files in the place of these."""
+    options: list[str] = []
+    for path in map(Path, paths):
+        if path.is_symlink():
+            continue  # where it leads is another path
+        if path.is_dir():
+            options += ["--tmpfs", str(path)]
+        elif path.is_file():
+            options += ["--ro-bind", "/dev/null", str(path)]
+    return options

@@ -15,7 +15,7 @@ from tailrace.schema import codec
 from tailrace.tools.errors import ToolFailed
 from tailrace.tools.glob import matches
 from tailrace.tools.walk import Entry, files
-from tailrace.tools.workspace import Workspace, open_regular
+from tailrace.tools.workspace import open_regular
 
 LARGEST_FILE = 16 * 1024 * 1024
 _SNIFFED = 8192
@@ -36,9 +36,9 @@ class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def main(wanted: Wanted, out: BinaryIO) -> int:
     """The exit code: 0 found, 1 nothing found, 2 the pattern is none."""
-    workspace = Workspace(".")
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if wanted.task == "files":
-        out.writelines(os.fsencode(entry.path) + b"\0" for entry in files(workspace, "."))
+        out.writelines(os.fsencode(entry.path) + b"\0" for entry in files(folder))
         return 0
     try:
         pattern = re.compile(wanted.pattern.encode(), re.IGNORECASE if wanted.ignore_case else 0)
@@ -46,7 +46,7 @@ def main(wanted: Wanted, out: BinaryIO) -> int:
         out.write(f"the pattern is not valid: {error}\n".encode())
         return 2
     found = False
-    for entry in files(workspace, "."):
+    for entry in files(folder):
         if not wanted.include or matches(wanted.include, entry.path):
             found |= _of_file(entry, pattern, wanted.per_file, out)
     return 0 if found else 1

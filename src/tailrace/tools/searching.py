@@ -44,12 +44,13 @@ class Searcher:
         self._sandbox = sandbox
         self._ripgrep = ripgrep
 
-    async def files(self, context: ToolContext, folder: str) -> list[str]:
-        """The paths of files below a folder, relative to it, without those that .gitignore files exclude."""
+    async def files(self, context: ToolContext, folder: str) -> tuple[list[str], bool]:
+        """The paths of files below a folder, relative to it, without those that .gitignore files exclude; and whether
+        these are all."""
         rg = self._ripgrep
         arguments = [rg, "--files", "--null", *_COMMON] if rg else _worker(Wanted(task="files"))
-        said, _ = await self._run(context, folder, arguments)
-        return [os.fsdecode(name) for name in said.split(b"\0")[:-1]]
+        said, whole = await self._run(context, folder, arguments)
+        return [os.fsdecode(name) for name in said.split(b"\0")[:-1]], whole
 
     async def lines(self, context: ToolContext, folder: str, wanted: Wanted) -> tuple[list[Hit], bool]:
         """The lines that match, in the order of paths; and whether these are all. Raises ToolFailed: the pattern is
@@ -70,7 +71,7 @@ class Searcher:
         with context.workspace.place(folder) as place:
             inside = os.path.join(context.workspace.root, place.path)  # noqa: PTH118  # as text
         wrapped = None
-        if not self._sandbox.hides(arguments[0]):
+        if self._ripgrep and not self._sandbox.hides(self._ripgrep):  # Python is often where it would be hidden
             with suppress(SandboxUnavailable):  # reading is confined without it, too
                 wrapped = await self._sandbox.wrap(arguments, context.workspace.root, inside, writable=False)
         if wrapped is not None:

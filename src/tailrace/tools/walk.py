@@ -61,13 +61,9 @@ def breadth_first(workspace: Workspace, path: str, depth: int) -> Iterator[tuple
                 waiting.append((level + 1, f"{entry.path}/"))
 
 
-def files(workspace: Workspace, path: str) -> Iterator[Entry]:
-    """The regular files below a folder that its .gitignore files do not exclude; nothing of `.git`."""
-    folder = workspace.open_folder(path)
-    try:
-        yield from _files(folder, "", (), 1)
-    finally:
-        os.close(folder)
+def files(folder: int) -> Iterator[Entry]:
+    """The regular files below an open folder that its .gitignore files do not exclude; nothing of `.git`."""
+    return _files(folder, "", (), 1)
 
 
 def _files(folder: int, prefix: str, above: tuple[_Ignored, ...], level: int) -> Iterator[Entry]:

@@ -59,7 +59,9 @@ class Workspace:
         with failing(path):
             walk = _Walk(self, path, make=make)
             try:
-                yield walk.to_end(follow=follow)
+                place = walk.to_end(follow=follow)
+                walk.close(but=place.folder)
+                yield place
             finally:
                 walk.close()
 
@@ -126,10 +128,11 @@ class _Walk:
             return Place(self._folders[-2], self._names[-1], "/".join(self._names))
         return Place(self._folders[0], ".", ".")
 
-    def close(self) -> None:
+    def close(self, but: int | None = None) -> None:
         for folder in self._folders:
-            os.close(folder)
-        self._folders.clear()
+            if folder != but:
+                os.close(folder)
+        self._folders = [] if but is None else [but]
 
     def _up(self) -> None:
         if not self._names:

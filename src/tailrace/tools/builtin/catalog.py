@@ -14,8 +14,9 @@ from tailrace.tools.builtin.view_image import view_image
 from tailrace.tools.builtin.web import SearchProvider, fetch_url_with, web_search_with
 from tailrace.tools.builtin.write_file import write_file
 from tailrace.tools.definition import ToolDefinition
-from tailrace.tools.fetching import Fetcher, NetworkPolicy
-from tailrace.tools.sandbox import Sandbox, SandboxPolicy
+from tailrace.tools.fetching import Fetcher
+from tailrace.tools.policy import NetworkPolicy, SandboxPolicy
+from tailrace.tools.sandbox import Sandbox
 from tailrace.tools.searching import Searcher, find_ripgrep
 
 

@@ -15,7 +15,7 @@ from tailrace.tools.processes import Command, Ended, run_command
 from tailrace.tools.result import ToolResult
 from tailrace.tools.sandbox import Sandbox
 
-MOST_BYTES = 8 * 1024 * 1024  # of its output that are kept: half of them of its start, half of its end
+MOST_BYTES = 4 * 1024 * 1024  # of its output that are kept: half of them of its start, half of its end
 LONGEST_MS = 600_000
 _TIMED_OUT = 124  # as timeout(1) has it
 _NOT_FOUND = 127  # as shells have it

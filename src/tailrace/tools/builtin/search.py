@@ -82,7 +82,7 @@ def file_search_with(searcher: Searcher) -> ToolDefinition:
         Examples:
             {"pattern": "toolctx"}
         """
-        paths = await searcher.files(context, path)
+        paths, whole = await searcher.files(context, path)
         if "*" in pattern:
             found = await asyncio.to_thread(lambda: sorted(each for each in paths if matches(pattern, each)))
         else:
@@ -91,7 +91,7 @@ def file_search_with(searcher: Searcher) -> ToolDefinition:
             found = [each for _, each in best]
         if not found:
             return f"Of {len(paths)} files, none is like {pattern!r}."
-        return _told([_joined(path, each) for each in found], limit, whole=True)
+        return _told([_joined(path, each) for each in found], limit, whole=whole)
 
     return file_search
 
