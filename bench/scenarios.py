@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from statistics import median
 
 from bench.client import EVENT, BenchError, Connection, asked, ignore, stream_run, stream_wire, submit
+from bench.decode import decode
 from bench.load import Bench, Load, System, measure
 from bench.processes import helper, tailrace
 from bench.report import Figure
@@ -162,4 +163,5 @@ SCENARIOS: dict[str, Callable[[Bench], Awaitable[Sequence[Figure]]]] = {
     "responses": responses,
     "requests": requests,
     "redis": redis,
+    "decode": decode,
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tailrace.adapters.base import DecodeContext
 from tailrace.schema import codec
 from tailrace.schema.items import CancelledItem, ImagePart, MessageItem, RefusalPart, TextPart
 from tests.support.decoding import Heard, hear, sse
@@ -356,6 +357,50 @@ def test_legacy_and_custom_calls_and_what_must_go_back_with_one():
     assert (heard.items[0].kind, heard.items[0].arguments) == ("custom", "print(1)")
     assert heard.items[1].opaque.kind == "extra_content"
     assert heard.items[1].opaque.data == '{"google":{"thought_signature":"s"}}'
+
+
+def host(**quirks: Any) -> DecodeContext:
+    """A host with these quirks."""
+    return DecodeContext(provider_id="p", model_id="m", quirks=quirks)
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning_details"])
+def test_reasoning_that_is_said_again_with_each_delta_is_heard_once(name):
+    """Where the host's row says that it may be; elsewhere what is said twice is meant twice."""
+    said = ["Look", "Look at", " the", "Look at the clock"]
+    deltas = [text if name == "reasoning_content" else [{"type": "reasoning.text", "text": text}] for text in said]
+    stream = sse(*(chunk({name: delta}) for delta in deltas), chunk({"content": "Ten."}, "stop"), done=True)
+    assert hear(WIRE, stream, context=host(cumulative_reasoning=True)).items[0].content == "Look at the clock"
+    assert hear(WIRE, stream).items[0].content == "LookLook at theLook at the clock"
+
+
+TOKEN = "<\uff5cend\u2581of\u2581sentence\uff5c>"
+
+
+@pytest.mark.parametrize("size", range(1, len(TOKEN) + 3))
+def test_a_models_own_tokens_are_taken_out_of_its_text(size):
+    """However they are split; what only looks like one stays, also where the text ends in it."""
+    text = f"a < b {TOKEN}<\uff5c c{TOKEN}{TOKEN}<\uff5cd"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    events = [
+        *(chunk({"reasoning_content": piece}) for piece in pieces),
+        *(chunk({"content": piece}) for piece in pieces),
+    ]
+    stream = sse(*events, chunk({}, "stop"), done=True)
+    heard = hear(WIRE, stream, context=host(special_tokens=True))
+    assert [item.content for item in heard.items] == ["a < b <\uff5c c<\uff5cd"] * 2
+    assert [item.content for item in hear(WIRE, stream).items] == [text] * 2
+
+
+def test_an_answer_of_nothing_but_length_means_that_the_context_is_full():
+    """Where the host's row says so; an answer with something in it has only been cut."""
+    full = host(empty_length_is_overflow=True)
+    heard = hear(WIRE, sse(chunk({"content": ""}, "length"), done=True), context=full)
+    assert heard.response.error.code == "context_overflow"
+    for delta in ({"content": "a"}, {"tool_calls": [entry(0, "c", name="f", arguments="{}")]}):
+        cut = hear(WIRE, sse(chunk(delta, "length"), done=True), context=full)
+        assert cut.response.finish_reason == "length"
+    assert hear(WIRE, sse(chunk({"content": ""}, "length"), done=True)).response.error is None
 
 
 def test_an_answer_with_nothing_in_it_has_no_items():

@@ -127,7 +127,7 @@ def test_the_row_of_the_model_and_the_quirks_of_the_provider_count_in_a_check():
     with pytest.raises(InvalidRequest):
         check("openai-responses", "gpt-4o", {}, Generation(reasoning_effort="low"))
     with pytest.raises(InvalidRequest):
-        check("openai-chat-completions", "m", {"tool_choice": False}, Generation(tools=[LOOK], tool_choice="required"))
+        check("openai-chat-completions", "m", {"tool_choice": "no"}, Generation(tools=[LOOK], tool_choice="required"))
 
 
 @pytest.mark.parametrize("wire", ALL)

@@ -3,7 +3,7 @@
 import pytest
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
-from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build
+from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build, own_headers
 from tailrace.adapters.canonical import look_up
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
@@ -329,6 +329,42 @@ def test_custom_calls_of_another_wire_become_calls_with_one_input():
     assert messages(user(), call(arguments="*** patch", kind="custom"), output())[1]["content"][0]["input"] == {
         "input": "*** patch"
     }
+
+
+def test_calls_stand_last_in_their_message():
+    """What was said after them stands before: their results must follow at once."""
+    turn = messages(user(), thought("hm", "signature", "s"), call("c1"), agent("so"), call("c2"), output("c1"))[1]
+    assert [block["type"] for block in turn["content"]] == ["thinking", "text", "tool_use", "tool_use"]
+
+
+def test_thinking_that_led_to_nothing_is_left_out():
+    """The API refuses a message that ends in it, also where what came after has no words on this wire."""
+    search = ProviderItem(id="p", provider_type="web_search_call", data={})
+    said = messages(user(), thought("hm", "signature", "s"), search, user("and?"))
+    assert said == [{"role": "user", "content": [text("hello"), text("and?")]}]
+
+
+def test_betas_are_asked_for_in_a_header():
+    """Those of the provider's row."""
+    assert own_headers(ask(user()), {}) == {}
+    assert own_headers(ask(user()), {"betas": ["a-1", "b-2"]}) == {"anthropic-beta": "a-1,b-2"}
+
+
+def marked(**fields):
+    return {**fields, "cache_control": {"type": "ephemeral"}}
+
+
+def test_of_too_many_cache_marks_the_last_ones_stay():
+    """Four there may be, the request's own included; what was given is as it was."""
+    tools = [marked(name=f"t{number}", input_schema={"type": "object"}) for number in range(3)]
+    system = [marked(type="text", text=words) for words in "ab"]
+    extra = {"anthropic-messages": {"tools": tools, "system": system, "cache_control": {"type": "ephemeral"}}}
+    body = build(ask(user(), extra=extra), {})
+    assert ["cache_control" in tool for tool in body["tools"]] == [False, False, True]
+    assert ["cache_control" in block for block in body["system"]] == [True, True]
+    assert all("cache_control" in tool for tool in tools)
+    few = {"anthropic-messages": {"tools": tools[:2], "system": system}}
+    assert build(ask(user(), extra=few), {})["tools"] == tools[:2]
 
 
 def test_one_call_at_a_time():

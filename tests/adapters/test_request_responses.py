@@ -1,6 +1,7 @@
 """What the Responses wire is asked."""
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.adapters.openai_responses.request import build
 from tailrace.schema.errors import InvalidRequest
@@ -45,7 +46,45 @@ def test_a6_encrypted_reasoning_goes_back_byte_for_byte_to_its_own_model():
 
 def test_a_reasoning_item_goes_back_under_the_providers_id():
     """Also where the run had to give it another."""
-    assert said(thought("", "encrypted_content", "d", correlation_id="rs_own"))[0]["id"] == "rs_own"
+    assert said(thought("", "encrypted_content", "d", correlation_id="rs_own"), agent())[0]["id"] == "rs_own"
+
+
+def test_an_id_that_is_not_the_providers_is_left_out():
+    """The API refuses one of another form, and finds the reasoning by its content."""
+    item = replace(thought("", "encrypted_content", "d"), id="item_1_1")
+    assert "id" not in said(item, agent())[0]
+
+
+def test_reasoning_that_led_to_nothing_that_can_be_said_is_left_out():
+    """A picture that the model made, say: the API takes none back, and refuses reasoning alone."""
+    item = thought("", "encrypted_content", "d")
+    drawn = agent("", parts=[ImagePart(url=PNG)])
+    assert [each["type"] for each in said(user(), item, drawn, user())] == ["message", "message"]
+    assert [each["type"] for each in said(user(), item, call(), output())][1] == "reasoning"
+
+
+def test_outputs_follow_their_calls_at_once_where_they_must():
+    """On Azure and at Copilot; elsewhere those of a turn follow together."""
+    turn = [user(), call("c1"), call("c2"), agent("so"), output("c1"), output("c2")]
+    kinds = ["message", "function_call", "function_call", "message", *["function_call_output"] * 2]
+    assert [each["type"] for each in said(*turn)] == kinds
+    strict = build(ask(*turn), {"strict_pairing": True})["input"]
+    assert [each.get("call_id") for each in strict] == [None, "c1", "c1", "c2", "c2", None]
+
+
+def test_padding_is_left_out_where_it_may_be():
+    """Of streams only: `stream_options` says it."""
+    asked = {"obfuscation_off": True}
+    assert build(ask(user()), asked)["stream_options"] == {"include_obfuscation": False}
+    assert "stream_options" not in build(ask(user(), stream=False), asked)
+
+
+def test_a_long_cache_key_is_said_as_its_digest():
+    """The API takes 64 characters."""
+    assert build(ask(user(), prompt_cache_key="k" * 64), {})["prompt_cache_key"] == "k" * 64
+    said_key = build(ask(user(), prompt_cache_key="k" * 65), {})["prompt_cache_key"]
+    assert said_key.startswith("pc_")
+    assert len(said_key) <= 64
 
 
 def test_a9_calls_and_outputs_are_paired_by_call_id():
@@ -76,7 +115,7 @@ def test_who_called_goes_back_with_the_call_and_its_output():
 
 def test_reasoning_without_a_summary_goes_back_as_its_own_text():
     """A host whose model shows its reasoning."""
-    item = said(thought("because", "encrypted_content", "d"))[0]
+    item = said(thought("because", "encrypted_content", "d"), agent())[0]
     assert item["summary"] == []
     assert item["content"] == [{"type": "reasoning_text", "text": "because"}]
 

@@ -59,6 +59,7 @@ def test_a6_reasoning_details_of_the_chat_wire():
     """What a host sent to be sent back, and the call with its arguments as they came."""
     details = [{"type": "reasoning.text", "text": "hm", "signature": "s", "index": 0, "format": "f"}]
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{ "at": "sky" }'}}
+    call["extra_content"] = {"google": {"thought_signature": "sig+/="}}
     message = {"role": "assistant", "content": "I look.", "reasoning_details": details, "tool_calls": [call]}
     answer = {"id": "c", "object": "chat.completion", "model": "m",
               "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}  # fmt: skip

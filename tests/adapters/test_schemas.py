@@ -57,7 +57,7 @@ def test_what_only_narrows_is_told_in_words():
 def test_listed_values_have_their_type():
     """Which structured outputs want to be said."""
     assert within(OPENAI, {"enum": ["a", None]}) == {"enum": ["a", None], "type": ["string", "null"]}
-    assert within(OPENAI, {"const": 7}) == {"const": 7, "type": "integer"}
+    assert within(OPENAI, {"const": 7}) == {"enum": [7], "type": "integer"}
 
 
 def test_one_of_becomes_any_of():

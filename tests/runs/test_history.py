@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tailrace.adapters.anthropic_messages.request import build as messages
 from tailrace.adapters.openai_chat_completions.request import build as chat
 from tailrace.adapters.openai_responses.request import build as responses
-from tailrace.runs.history import NO_RESULT, conversation
+from tailrace.runs.history import ABORTED, CUT, NO_RESULT, STALE, STALE_CHARACTERS, conversation
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
@@ -17,13 +18,14 @@ from tailrace.schema.items import (
     FunctionCallOutputItem,
     ImagePart,
     ProviderItem,
+    ReasoningItem,
 )
 from tailrace.schema.response import Response
 from tailrace.testing.wires import chat as scripted_chat
 from tailrace.testing.wires import messages as scripted_messages
 from tailrace.testing.wires import responses as scripted_responses
 from tailrace.testing.wires.base import Memory
-from tests.support.items import ELSEWHERE, agent, any_items, ask, call, output, run, system, thought, user
+from tests.support.items import ELSEWHERE, HERE, agent, any_items, ask, call, opaque, output, run, system, thought, user
 
 
 def said(*items):
@@ -110,10 +112,46 @@ def test_a_late_output_moves_up_to_its_call():
     assert items[2].output == "late"
 
 
-def test_orphan_and_second_outputs_go():
-    """An output without its call, before it, or a second time, is nothing a provider takes."""
-    items = said(output("c9"), output("c1", "early"), user(), call("c1"), output("c1", "one"), output("c1", "two"))
+def test_a_second_output_goes():
+    """A call has one answer."""
+    items = said(user(), call("c1"), output("c1", "one"), output("c1", "two"))
     assert [item.output for item in items if isinstance(item, FunctionCallOutputItem)] == ["one"]
+
+
+def test_an_output_without_its_call_is_the_users_note():
+    """What a tool wrote is never the system's word; a long one is cut, and its pictures stay."""
+    picture = ImagePart(url="https://host/a.png")
+    items = said(output("c9", "stale", parts=[picture]), user(), output("c8", "x" * 20_000), agent())
+    assert [(item.origin, item.id) for item in items] == [
+        ("user", "out_c9_note"), ("user", "u"), ("user", "out_c8_note"), ("agent", "a"),
+    ]  # fmt: skip
+    assert items[0].content == STALE.format(call_id="c9") + "stale"
+    assert items[0].parts == [picture]
+    assert items[2].content == STALE.format(call_id="c8") + "x" * STALE_CHARACTERS + CUT
+
+
+def test_a_stale_result_does_not_part_a_call_from_its_own():
+    """It stands where it came; the call's own result still follows the call."""
+    items = said(user(), call("c1"), output("c9", "stale"), output("c1", "blue"))
+    assert [getattr(item, "output", None) for item in items] == [None, None, "blue", None]
+
+
+def test_calls_that_nobody_answered_before_their_run_was_stopped_are_aborted():
+    """An answer that came all the same counts, in the same run or with the next input."""
+    stopped = replace(run(user(), call("c1"), call("c2"), output("c2")), status="aborted")
+    broken = replace(run(user(), call("c3"), call("c4")), status="error")
+    items = conversation([stopped, broken], run(output("c4", "late"), user("go on")))
+    outputs = {item.call_id: item.output for item in items if isinstance(item, FunctionCallOutputItem)}
+    assert outputs == {"c1": ABORTED, "c2": "done", "c3": ABORTED, "c4": "late"}
+
+
+def test_reasoning_of_another_model_is_marked_as_such():
+    """What says nothing of its home has its run's; in a run of the same model it stays as it is."""
+    other = replace(run(user(), thought("hm"), agent()), model_id="model-2")
+    items = conversation([other, run(user(), thought("hm"), agent())], run(user()))
+    assert [item.opaque for item in items if isinstance(item, ReasoningItem)] == [
+        opaque("text", "", home=(HERE[0], "model-2")), None,
+    ]  # fmt: skip
 
 
 def test_outputs_of_an_earlier_runs_calls_come_with_a_later_input():
@@ -160,9 +198,12 @@ def test_of_what_failed_only_the_agents_words_stay():
     assert [item.content for item in items] == ["hello", "half", "inner"]
 
 
-def test_a_nameless_call_goes_with_its_output():
-    """No provider takes one back."""
-    assert said(user(), call(name=""), output()) == [user()]
+@pytest.mark.parametrize("malformed", [call(name=""), call(name=" "), call(name="look\n"), call("")])
+def test_a_malformed_call_goes_with_its_output(malformed):
+    """No provider takes one back; a well-formed one of the same id is another."""
+    assert said(user(), malformed, output(malformed.call_id)) == [user()]
+    good = call("c1")
+    assert said(user(), malformed, good, output(malformed.call_id), output("c1", "blue"))[1] == good
 
 
 def test_reasoning_with_nothing_after_it_goes():

@@ -92,6 +92,38 @@ def test_a_newer_payload_is_kept_whole():
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (rb'"cut \ud83d"', "cut \ufffd"),
+        (rb'"\ude00 cut"', "\ufffd cut"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
+        (rb'"\ud83d\n"', "\ufffd\n"),
+        ('"cut \ud83d"', "cut \ufffd"),
+    ],
+)
+def test_half_a_surrogate_pair_is_heard_as_a_replacement(said, heard):
+    """Clients that cut text by UTF-16 units send it; a whole pair and an escaped backslash stay as they are."""
+    assert codec.decode_any(said) == codec.decode(said, str) == heard
+
+
+def test_half_a_surrogate_pair_is_never_said():
+    """Nor does it cost what stands around it; two halves side by side are the character."""
+    value = {"a\ud800": ["b\udc00c", "\ud83d\ude00", 7], "z": TextPart(text="\ud83d")}
+    said = {"a\ufffd": ["b\ufffdc", "\U0001f600", 7], "z": {"type": "text", "text": "\ufffd"}}
+    assert codec.decode_any(codec.encode(value)) == said
+    assert codec.decode_any(codec.encode_canonical(value)) == said
+
+
+@given(st.text(st.characters(), max_size=8))
+def test_any_text_can_be_said(text: str):
+    """Halves of pairs included: what is heard is well-formed, and said again stays as it is."""
+    heard = codec.decode_any(codec.encode(text))
+    assert codec.decode_any(codec.encode(heard)) == heard
+    assert heard == text or any("\ud800" <= character <= "\udfff" for character in text)
+
+
 @given(runs())
 def test_an_event_read_back_is_the_event(payloads: list[Payload]):
     """Envelope and payload survive the way out and in."""

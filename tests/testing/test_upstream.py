@@ -70,6 +70,8 @@ def asking(wire: str, *texts: str, tools: bool = False, stream: bool = True) -> 
 
 
 async def post(client, up, wire, body):
+    if not body.get("stream"):  # then the vendor refuses the field
+        body = {key: value for key, value in body.items() if key != "stream_options"}
     async with client.post(up.url + PATHS[wire], data=codec.encode(body)) as response:
         return response.status, response.headers, await response.read()
 

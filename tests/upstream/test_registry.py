@@ -164,6 +164,7 @@ def test_a_table_says_only_what_differs_from_the_built_in_one():
         ({"base_url": "http://me:" + SECRET + "@host/v1"}, "[providers.local].base_url"),
         ({"wire": "smoke-signals"}, "[providers.local].wire"),
         ({"quirks": {"speed": 9}}, "[providers.local].quirks.speed"),
+        ({"quirks": {"max_tokens_field": True}}, "[providers.local].quirks.max_tokens_field"),
         ({"models": ["a", 1]}, "[providers.local].models[1]"),
         ({"auth": "handshake"}, "[providers.local].auth"),
         ({"model_names": "a=b,c"}, "[providers.local].model_names"),

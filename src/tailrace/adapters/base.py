@@ -68,14 +68,20 @@ class Decoder(Protocol):
         """Take a non-streaming answer, whole: the same payloads that its stream would give, with one delta each."""
 
 
+def no_headers(request: ModelRequest, quirks: Quirks) -> Mapping[str, str]:
+    """Of a wire that says it all in the body."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
     """A provider's protocol.
 
     `build` raises InvalidRequest with the canonical field that the wire has no words for. `callees` says what the
     names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
-    the provider's base URL; so does `models`, where a GET lists what there is. `headers` go with every request; `auth`
-    names the scheme of upstream/auth.py by which the key does, where the provider names no other.
+    the provider's base URL; so does `models`, where a GET lists what there is. `headers` go with every request,
+    `own_headers` are what this one says in them; `auth` names the scheme of upstream/auth.py by which the key does,
+    where the provider names no other.
     """
 
     name: str
@@ -86,6 +92,7 @@ class Wire:
     auth: str
     headers: Mapping[str, str] = field(default_factory=dict)
     models: str = "/models"
+    own_headers: Callable[[ModelRequest, Quirks], Mapping[str, str]] = no_headers
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any
 
+from msgspec.structs import replace
+
 from tailrace.adapters.base import Quirks
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest
 from tailrace.schema.items import (
     FunctionCallItem,
     FunctionCallOutputItem,
+    ImagePart,
     MessageItem,
     Opaque,
+    OutputItem,
     Part,
+    ReasoningItem,
     RefusalPart,
     TextPart,
 )
@@ -27,6 +32,16 @@ Rows = tuple[tuple[str, Quirks], ...]  # (what a model's id matches, how it diff
 
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 FAILED = TextPart(text="The tool call failed:")
+MISSING = TextPart(text="(an attachment, which cannot be shown here)")
+UNSEEN = TextPart(text="(an image, which this model cannot see)")
+
+MOST_CACHE_KEY = 64  # characters
+
+# Quirks that every wire has, because `fitted` heeds them for all.
+# - `images`: do the models see pictures? Where not, a text says that there was one.
+# - `reasoning_as_text`: reasoning goes back as plain text of its turn: "" never, "foreign" another model's, "all" any.
+#   What does not, goes back in the wire's own words to the model that it came from, and else not at all.
+CONVERSATION: Quirks = {"images": True, "reasoning_as_text": ""}
 
 # What every provider does anyway: asking for it can be left unsaid.
 NEUTRAL: dict[str, Any] = {
@@ -45,21 +60,59 @@ def look_up(model_id: str, defaults: Quirks, models: Rows, quirks: Quirks) -> Qu
     return {**defaults, **row, **quirks}
 
 
+def fitted(request: ModelRequest, row: Quirks) -> ModelRequest:
+    """The request with what this model cannot take of the conversation said in words that it can (CONVERSATION)."""
+    as_text, images = row["reasoning_as_text"], row["images"]
+    if images and not as_text:
+        return request
+    items: list[OutputItem] = []
+    for item in request.items:
+        if isinstance(item, ReasoningItem) and (as_text == "all" or (as_text and is_foreign(item, request))):
+            items.append(MessageItem(id=item.id, content=item.content))
+        elif isinstance(item, MessageItem | FunctionCallOutputItem) and not images:
+            items.append(_unseen(item))
+        else:
+            items.append(item)
+    return replace(request, items=items)
+
+
+def _unseen(item: MessageItem | FunctionCallOutputItem) -> MessageItem | FunctionCallOutputItem:
+    """The item with a text for each of its images."""
+    parts = parts_of(item)
+    if not any(isinstance(part, ImagePart) for part in parts):
+        return item
+    return with_parts(item, [UNSEEN if isinstance(part, ImagePart) else part for part in parts])
+
+
+def is_foreign(item: ReasoningItem, request: ModelRequest) -> bool:
+    """Is this another model's reasoning, or another provider's?"""
+    return item.opaque is not None and not _is_home(item.opaque, request)
+
+
 def returned(opaque: Opaque | None, kind: str, request: ModelRequest) -> str | None:
     """Continuation data of this `kind`, only where it came from this very provider and model (contract §1)."""
-    if opaque is None or opaque.kind != kind:
+    if opaque is None or opaque.kind != kind or not _is_home(opaque, request):
         return None
-    home = (opaque.provider_id, opaque.model_id) == (request.provider_id, request.model_id)
-    return opaque.data if home else None
+    return opaque.data
+
+
+def _is_home(opaque: Opaque, request: ModelRequest) -> bool:
+    return (opaque.provider_id, opaque.model_id) == (request.provider_id, request.model_id)
 
 
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:
     """What the item says, part by part; its plain text where that is all, or where the parts do not repeat it."""
     text = item.content if isinstance(item, MessageItem) else item.output
-    parts = item.parts or []
+    parts = [part for part in item.parts or () if not is_text(part) or text_of([part])]  # hosts refuse empty ones
     if text.strip() and not any(isinstance(part, TextPart | RefusalPart) for part in parts):
         return [TextPart(text=text), *parts]
-    return list(parts)
+    return parts
+
+
+def with_parts(item: MessageItem | FunctionCallOutputItem, parts: list[Part]) -> MessageItem | FunctionCallOutputItem:
+    """The item with these parts instead, and their text."""
+    key = "content" if isinstance(item, MessageItem) else "output"
+    return replace(item, parts=parts, **{key: text_of(parts)})
 
 
 def answer(item: FunctionCallOutputItem) -> list[Part]:
@@ -107,7 +160,11 @@ def caller_of(call: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:
 
 def fit_id(call_id: str, pattern: re.Pattern[str], length: int) -> str:
     """A call's id as a wire takes it: itself where it matches, else up to `length` hex digits that only it gives."""
-    return call_id if pattern.fullmatch(call_id) else sha1(call_id.encode(), usedforsecurity=False).hexdigest()[:length]
+    return call_id if pattern.fullmatch(call_id) else _digest(call_id)[:length]
+
+
+def _digest(text: str) -> str:
+    return sha1(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def fields(generation: Generation, **names: str) -> dict[str, Any]:
@@ -130,6 +187,14 @@ def service_tier(generation: Generation) -> dict[str, str]:
     return {"service_tier": "default" if tier == "standard_only" else tier} if tier else {}
 
 
+def cache_key(generation: Generation) -> dict[str, str]:
+    """The key of the prompt cache in the words of the OpenAI wires; one that is too long for them, as its digest."""
+    key = generation.prompt_cache_key
+    if key is None:
+        return {}
+    return {"prompt_cache_key": key if len(key) <= MOST_CACHE_KEY else f"pc_{_digest(key)}"}
+
+
 def json_schema(wanted: OutputFormat) -> dict[str, Any]:
     """The schema of an answer in the words of the OpenAI wires, which want a name. Raises InvalidRequest."""
     said = {"name": wanted.name or "answer", "schema": schema_of(wanted)}
@@ -146,12 +211,13 @@ def schema_of(wanted: OutputFormat) -> dict[str, Any]:
 
 def with_extra(body: dict[str, Any], generation: Generation, wire: str) -> dict[str, Any]:
     """The body with what the request adds in this wire's own words; an object is added to field by field."""
-    return _merged(body, (generation.extra or {}).get(wire, {}))
+    return merged(body, (generation.extra or {}).get(wire, {}))
 
 
-def _merged(into: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(into)
+def merged(into: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """Both; where both have an object, field by field, and otherwise as `extra` has it."""
+    both = dict(into)
     for key, value in extra.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
+        nested = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if nested else value
+    return both

@@ -2,6 +2,7 @@
 
 from tailrace.adapters.base import Callee, DecodeContext
 from tailrace.adapters.breakers import BlankArguments, Repetition
+from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
@@ -25,7 +26,7 @@ class OpenItem:
         self.is_open = True
         self._collector = collector
         self._repetition = repetition
-        self._sent: dict[tuple[str | None, int | None], list[str]] = {}
+        self._sent: dict[tuple[str | None, int | None], Pieces] = {}
 
     def grow(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """One delta; an empty one is nothing. Raises ProviderError (repetition) for a text that runs in circles."""
@@ -35,8 +36,8 @@ class OpenItem:
             self._repetition.take(text)
         pieces = self._sent.get((channel, part))
         if pieces is None:
-            pieces = self._sent[channel, part] = []
-        pieces.append(text)
+            pieces = self._sent[channel, part] = Pieces()
+        pieces.add(text)
         self._collector.out.append(ItemDelta(item_id=self.id, delta_content=text, channel=channel, part=part))
 
     def weigh(self, arguments: str) -> None:
@@ -45,7 +46,7 @@ class OpenItem:
 
     def sent(self, channel: str | None = None, part: int | None = None) -> str:
         """What the deltas so far add up to."""
-        return "".join(self._sent.get((channel, part), ()))
+        return str(self._sent.get((channel, part), ""))
 
     def catch_up(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """Send what is missing of `text`; nothing where the deltas said something else (the final item decides)."""

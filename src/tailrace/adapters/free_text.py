@@ -3,6 +3,7 @@ functions (adapters/tools.py)."""
 
 import re
 
+from tailrace.adapters.pieces import Pieces
 from tailrace.schema import codec
 
 # The longest run of whole characters: an escape, or a surrogate pair, that has only half come must wait. Line breaks
@@ -24,18 +25,18 @@ class FreeText:
     """Takes the object's JSON text piece by piece and gives the free text in it, as far as it has come."""
 
     def __init__(self) -> None:
-        self._raw: list[str] = []
+        self._raw = Pieces()
         self._waiting = ""
         self._state = "head"  # then "text", then "end"; "other" where it is no such object
 
     @property
     def raw(self) -> str:
         """All that was fed."""
-        return "".join(self._raw)
+        return str(self._raw)
 
     def feed(self, piece: str) -> str:
         """The free text that this piece adds."""
-        self._raw.append(piece)
+        self._raw.add(piece)
         if self._state in {"end", "other"}:
             return ""
         self._waiting += piece

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tailrace.adapters.collect import OpenItem
 from tailrace.adapters.free_text import FreeText
+from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text, is_json
 from tailrace.schema.items import (
     FunctionCallItem,
@@ -133,9 +134,9 @@ class GrowingReasoning:
 
     def __init__(self, item: OpenItem) -> None:
         self.item = item
-        self._summaries: dict[int | str, list[str]] = {}
+        self._summaries: dict[int | str, Pieces] = {}
         self._places: dict[int | str, int] = {}
-        self._own: dict[int | str, list[str]] = {}
+        self._own: dict[int | str, Pieces] = {}
 
     def summary(self, key: int | str, text: str) -> None:
         """A piece of the summary part `key`."""
@@ -150,7 +151,7 @@ class GrowingReasoning:
 
     def sent(self, key: int | str, *, of_summary: bool) -> str:
         """A part's text so far."""
-        return "".join((self._summaries if of_summary else self._own).get(key, ()))
+        return str((self._summaries if of_summary else self._own).get(key, ""))
 
     def done(self, summaries: Sequence[str] = (), texts: Sequence[str] = (), opaque: Opaque | None = None) -> None:
         """The reasoning is whole: these parts; where there are none, what the deltas add up to."""
@@ -168,13 +169,13 @@ class GrowingReasoning:
         )
 
     def _grow(
-        self, parts: dict[int | str, list[str]], key: int | str, text: str, channel: str | None, place: int | None
+        self, parts: dict[int | str, Pieces], key: int | str, text: str, channel: str | None, place: int | None
     ) -> None:
         if key not in parts:
             if parts:
                 self.item.grow(BLANK_LINE, channel)
-            parts[key] = []
-        parts[key].append(text)
+            parts[key] = Pieces()
+        parts[key].add(text)
         self.item.grow(text, channel, place)
 
     def _catch_up(self, summaries: Sequence[str], texts: Sequence[str]) -> None:
@@ -190,8 +191,8 @@ class GrowingReasoning:
                 self.text(place, text)
 
 
-def _joined(parts: dict[int | str, list[str]]) -> list[str]:
-    return ["".join(pieces) for pieces in parts.values()]
+def _joined(parts: dict[int | str, Pieces]) -> list[str]:
+    return [str(pieces) for pieces in parts.values()]
 
 
 class GrowingCall:

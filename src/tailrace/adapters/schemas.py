@@ -10,9 +10,11 @@ https://platform.claude.com/docs/en/build-with-claude/structured-outputs (JSON S
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tailrace.schema import codec
+from tailrace.schema.errors import InvalidJson
 
 Schema = dict[str, Any]
 
@@ -70,8 +72,18 @@ def strict_schema(schema: Schema, subset: Subset) -> Schema | None:
     The result is its own image: made fit again, it stays as it is.
     """
     try:
-        return _Fitting(schema, subset).node(schema, 1) if schema.get("type") == "object" else None
-    except (_Unfit, RecursionError):
+        return _strict_schema(codec.encode(schema), subset) if schema.get("type") == "object" else None
+    except (RecursionError, TypeError, OverflowError):  # it cannot be said as JSON either
+        return None
+
+
+@lru_cache(maxsize=256)
+def _strict_schema(schema: bytes, subset: Subset) -> Schema | None:
+    """From JSON, because the same tools come in every request. Whoever has the result leaves it as it is."""
+    try:
+        root = codec.decode_any(schema)
+        return _Fitting(root, subset).node(root, 1)
+    except (_Unfit, InvalidJson, RecursionError):
         return None
 
 
@@ -103,6 +115,8 @@ class _Fitting:
     def _told(self, schema: Schema) -> Schema:
         """What is kept as it is; of what the subset has no keyword for, the description tells."""
         fit = {key: schema[key] for key in _KEPT if key in schema}
+        if "const" in fit:  # which not every host knows
+            fit["enum"] = [fit.pop("const")]
         lines: list[str] = []
         for key in _TELLING:
             if key not in schema:

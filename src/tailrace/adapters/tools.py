@@ -114,6 +114,13 @@ def narrowed(offer: Offer) -> Offer:
     return Offer(allowed, choice.mode)
 
 
+def only_named(offer: Offer) -> Offer:
+    """The same for a host that can be made to call a tool, but not told which one: only the one meant is offered."""
+    if not isinstance(offer.choice, NamedToolChoice):
+        return offer
+    return Offer([offer.named(offer.choice.name)], "required")
+
+
 def unforced(choice: AnyToolChoice | None) -> AnyToolChoice | None:
     """The choice once a call has been made: a call that is forced again and again would never end."""
     if isinstance(choice, AllowedTools):

@@ -1,18 +1,23 @@
 """The wires that Tailrace speaks to providers: for each, how a request is said and how the answer is heard."""
 
 from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
 from tailrace.adapters.base import Quirks, Wire, fixed
+from tailrace.adapters.canonical import MISSING, is_text, parts_of, with_parts
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
 from tailrace.adapters.openai_responses import quirks as responses_quirks
 from tailrace.adapters.openai_responses import request as responses_request
 from tailrace.adapters.openai_responses.decode import ResponsesDecoder
-from tailrace.schema.items import OutputItem
+from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.items import FunctionCallOutputItem, MessageItem, OutputItem, Part
 from tailrace.schema.request import Generation, ModelRequest
 
 WIRES: dict[str, Wire] = {
@@ -35,6 +40,7 @@ WIRES: dict[str, Wire] = {
             auth="x-api-key",
             headers=anthropic_request.HEADERS,
             models="/v1/models",
+            own_headers=anthropic_request.own_headers,
         ),
         Wire(
             name=chat_request.NAME,
@@ -43,9 +49,12 @@ WIRES: dict[str, Wire] = {
             callees=chat_request.callees,
             path=fixed(chat_request.PATH),
             auth="bearer",
+            own_headers=chat_request.own_headers,
         ),
     )
 }
+
+PARTS = "input.parts"  # how the field is called of a part that a wire has no words for
 
 # The quirks that a provider's table may set, with what holds where it does not.
 QUIRKS: dict[str, Quirks] = {
@@ -62,3 +71,33 @@ def check(wire: str, model_id: str, quirks: Quirks, generation: Generation, item
     """
     request = ModelRequest(provider_id="", model_id=model_id, items=list(items), generation=generation)
     WIRES[wire].build(request, quirks)
+
+
+def body_of(wire: str, request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
+    """The body of a request whose own input was found fit (`check`).
+
+    A picture or a file that came otherwise (with an earlier run on another wire, or from a tool), and that this wire
+    has no words for, is said to be missing: it cannot keep a thread from going on. Raises InvalidRequest for the rest.
+    """
+    try:
+        return WIRES[wire].build(request, quirks)
+    except InvalidRequest as error:
+        if not (error.field or "").startswith(PARTS):
+            raise
+    items = [_sayable(item, wire, quirks, request.model_id) for item in request.items]
+    return WIRES[wire].build(replace(request, items=items), quirks)
+
+
+def _sayable(item: OutputItem, wire: str, quirks: Quirks, model_id: str) -> OutputItem:
+    if not isinstance(item, MessageItem | FunctionCallOutputItem) or not item.parts:
+        return item
+    parts = [part if is_text(part) or _can_say(part, wire, quirks, model_id) else MISSING for part in parts_of(item)]
+    return with_parts(item, parts)
+
+
+def _can_say(part: Part, wire: str, quirks: Quirks, model_id: str) -> bool:
+    try:
+        check(wire, model_id, quirks, Generation(), [MessageItem(id="", content="", origin="user", parts=[part])])
+    except InvalidRequest:
+        return False
+    return True

@@ -5,21 +5,32 @@ after it; a run may leave any of these, because it can end at any event, and its
 its client kept: with calls of earlier runs that it answers now, or says once more. So nothing that a run holds can keep
 its thread from going on. The result depends on the items alone: the same runs, read anew from the store, give the same
 request.
+
+What is done here holds for every wire. What only some wires or hosts cannot take (the form of an id, pictures,
+another's reasoning) is theirs to say otherwise, from the same canonical items (adapters/canonical.py `fitted`): in the
+log and in this conversation ids stay as they were made.
 """
 
+import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from tailrace.adapters.canonical import MISSING, is_text, parts_of, text_of, with_parts
 from tailrace.runs.recovery import without_retried
 from tailrace.schema import codec
 from tailrace.schema.items import (
     CancelledItem,
     ErrorItem,
+    FilePart,
     FunctionCallItem,
     FunctionCallOutputItem,
+    ImagePart,
     MessageItem,
+    Opaque,
     OutputItem,
+    Part,
     ProviderItem,
     ReasoningItem,
     ScriptExecutionItem,
@@ -27,6 +38,11 @@ from tailrace.schema.items import (
 from tailrace.schema.response import Response
 
 NO_RESULT = "no result: the run ended before the tool had answered"
+ABORTED = "aborted: the run was stopped before the tool had answered"
+STALE = "(This result came for the tool call {call_id}, which is no part of the conversation.)\n"
+STALE_CHARACTERS = 16_000  # of a result whose call is gone: enough to be of use, too little to fill a context
+CUT = "\n(The rest is left out.)"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def conversation(previous: Sequence[Response], current: Response) -> list[OutputItem]:
@@ -34,37 +50,67 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
 
     - Of what failed or was called off only a message's text stays, as a message; of a step that was tried again,
       nothing.
-    - A provider's own items stay while the provider is the same.
+    - A provider's own items, and the files that it keeps, stay while the provider is the same; reasoning of another
+      model's run is marked with the provider and model it came from, so that no other takes it for its own.
     - Each call is followed, at the end of its turn and in the order of the calls, by exactly one output: its own, or
-      one that says there is none (`success` false). Outputs without a call, and second ones, go.
+      one that says there is none (`success` false). Second outputs go. One whose call is gone becomes the user's note,
+      never the system's: it is what a tool wrote.
+    - A call without a name or an id, or with control characters in its name, goes, and its output with it.
     - A call_id that comes again gets a count behind it, in its output too.
     - What is said once more is left out: a call that still waits for its output, reasoning with the same continuation
       data, a provider's own item. No provider takes their ids twice.
+    - Reasoning that no word or deed of its turn came after goes.
     """
     runs = [*previous, current]
-    kept = [item for run in runs for item in _kept(run, same_provider=run.provider_id == current.provider_id)]
+    answered = {item.call_id for run in runs for item in run.output_items if isinstance(item, FunctionCallOutputItem)}
+    kept = [item for run in runs for item in [*_kept(run, current), *_aborted(run, answered)]]
     return list(_trimmed(_paired(_distinct(_once(kept)))))
 
 
-def _kept(run: Response, *, same_provider: bool) -> Iterator[OutputItem]:
+def _kept(run: Response, current: Response) -> Iterator[OutputItem]:
+    same_provider = run.provider_id == current.provider_id
+    same_model = same_provider and run.model_id == current.model_id
     for item in without_retried(run.output_items):
         said = _said(item)
+        if isinstance(said, MessageItem | FunctionCallOutputItem) and not same_provider:
+            said = _without_files(said)
+        if isinstance(said, ReasoningItem) and said.opaque is None and not same_model:
+            home = Opaque(provider_id=run.provider_id, model_id=run.model_id, kind="text", data="")
+            said = replace(said, opaque=home)
         if said is not None and (same_provider or not isinstance(said, ProviderItem)):
             yield said
 
 
 def _said(item: OutputItem) -> OutputItem | None:
-    """The item as far as it can be said again: None for an empty message, a nameless call, and what left no text."""
+    """The item as far as it can be said again: None for an empty message, and for what left no text."""
     match item:
         case ErrorItem() | CancelledItem():
             partial = item.partial
             return _said(partial) if isinstance(partial, MessageItem | ErrorItem | CancelledItem) else None
         case MessageItem():
             return item if item.content.strip() or item.parts else None
-        case FunctionCallItem():
-            return item if item.name and item.call_id else None
         case _:
             return item
+
+
+def _without_files(item: MessageItem | FunctionCallOutputItem) -> MessageItem | FunctionCallOutputItem:
+    """The item without what another provider keeps, and knows by an id that is its own."""
+    parts = parts_of(item)
+    if not any(_is_kept_elsewhere(part) for part in parts):
+        return item
+    return with_parts(item, [MISSING if _is_kept_elsewhere(part) else part for part in parts])
+
+
+def _is_kept_elsewhere(part: Part) -> bool:
+    return isinstance(part, ImagePart | FilePart) and part.file_id is not None
+
+
+def _aborted(run: Response, answered: set[str]) -> Iterator[FunctionCallOutputItem]:
+    """What became of the calls that nobody answered before the run was stopped or broke off."""
+    if run.status in {"aborted", "error"}:
+        for item in run.output_items:
+            if isinstance(item, FunctionCallItem) and item.call_id not in answered:
+                yield _no_result(item, ABORTED)
 
 
 def _once(items: Iterable[OutputItem]) -> Iterator[OutputItem]:
@@ -102,12 +148,16 @@ def _mark(item: OutputItem) -> Hashable:
 
 
 def _distinct(items: Iterable[OutputItem]) -> list[OutputItem]:
-    """Each call under a call_id of its own, its output too; without the outputs that have no call or come second."""
+    """Each call under a call_id of its own, its output too; without malformed calls and second outputs."""
     used: set[str] = set()
     open_calls: dict[str, str] = {}
+    dropped: Counter[str] = Counter()
     distinct: list[OutputItem] = []
     for item in items:
         if isinstance(item, FunctionCallItem):
+            if _is_malformed(item):
+                dropped[item.call_id] += 1
+                continue
             call_id = open_calls[item.call_id] = _unused(item.call_id, used)
             used.add(call_id)
             distinct.append(replace(item, call_id=call_id))
@@ -115,7 +165,27 @@ def _distinct(items: Iterable[OutputItem]) -> list[OutputItem]:
             distinct.append(item)
         elif item.call_id in open_calls:
             distinct.append(replace(item, call_id=open_calls.pop(item.call_id)))
+        elif dropped[item.call_id]:
+            dropped[item.call_id] -= 1
+        elif item.call_id and item.call_id not in used:
+            distinct.append(_note(item))
     return distinct
+
+
+def _is_malformed(call: FunctionCallItem) -> bool:
+    """No provider takes it back. A long name, or one with blanks, is no fault: wires make names fit."""
+    return not (call.name.strip() and call.call_id) or bool(_CONTROL.search(call.name))
+
+
+def _note(output: FunctionCallOutputItem) -> MessageItem:
+    """A result whose call is gone, as the user's words."""
+    head = STALE.format(call_id=output.call_id[:64])
+    parts = parts_of(output)
+    text = text_of(parts)
+    if len(text) > STALE_CHARACTERS:
+        text = text[:STALE_CHARACTERS] + CUT
+    shown = [part for part in parts if not is_text(part)]
+    return MessageItem(id=f"{output.id}_note", content=head + text, origin="user", parts=shown or None)
 
 
 def _unused(call_id: str, used: set[str]) -> str:
@@ -148,8 +218,8 @@ def _agents(item: OutputItem) -> bool:
     return isinstance(item, ReasoningItem | FunctionCallItem | ProviderItem | ScriptExecutionItem)
 
 
-def _no_result(call: FunctionCallItem) -> FunctionCallOutputItem:
-    return FunctionCallOutputItem(id=f"{call.id}_no_result", call_id=call.call_id, output=NO_RESULT, success=False)
+def _no_result(call: FunctionCallItem, why: str = NO_RESULT) -> FunctionCallOutputItem:
+    return FunctionCallOutputItem(id=f"{call.id}_no_result", call_id=call.call_id, output=why, success=False)
 
 
 def _trimmed(items: Iterable[OutputItem]) -> Iterator[OutputItem]:

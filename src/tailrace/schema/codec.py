@@ -1,6 +1,9 @@
 """The only JSON door. Everything that becomes JSON or comes from it passes here.
 
 Decoding raises `InvalidJson`, whose `field` is a path such as `outputs[0].call_id`.
+
+Half of a surrogate pair is no character (Unicode §3.8), and yet clients and providers that cut text by UTF-16 units
+write it, escaped. It must not cost a thread or a stream: it becomes U+FFFD, on the way in and on the way out.
 """
 
 import re
@@ -22,11 +25,32 @@ _any_decoder = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
-_BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_BAD_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _NAMESPACE = b"tailrace.event/"
 
-encode = _encoder.encode
-encode_canonical = msgspec.json.Encoder(order="deterministic").encode  # one JSON for one value: for digests
+_encode = _encoder.encode
+_encode_canonical = msgspec.json.Encoder(order="deterministic").encode
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+
+
+def encode(value: object) -> bytes:
+    """A value as JSON."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(_well_formed(msgspec.to_builtins(value)))
+
+
+def encode_canonical(value: object) -> bytes:
+    """One JSON for one value: for digests."""
+    try:
+        return _encode_canonical(value)
+    except UnicodeEncodeError:
+        return _encode_canonical(_well_formed(msgspec.to_builtins(value)))
 
 
 def encode_pretty(value: object) -> str:
@@ -39,18 +63,44 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-    try:
-        return decoder.decode(data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
-    except _BAD_JSON as error:
-        raise _invalid(error) from error
+    return _decoded(decoder, data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
 
 
 def decode_any(data: bytes | str) -> Any:
     """JSON text as plain dicts, lists and scalars: for a provider's JSON. Raises InvalidJson."""
+    return _decoded(_any_decoder, data)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | str) -> Any:
     try:
-        return _any_decoder.decode(data)
+        return decoder.decode(data)
+    except _BAD_JSON as error:
+        mended = _mended(data)
+        if mended == data:
+            raise _invalid(error) from error
+    try:
+        return decoder.decode(mended)
     except _BAD_JSON as error:
         raise _invalid(error) from error
+
+
+def _mended(data: bytes | str) -> bytes:
+    """The text without halves of surrogate pairs."""
+    raw = _whole_text(data).encode() if isinstance(data, str) else data
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw)
+
+
+def _well_formed(value: Any) -> Any:
+    """The same without halves of surrogate pairs in any text; two halves side by side are put together."""
+    if isinstance(value, str):
+        return _whole_text(value)
+    if isinstance(value, dict):
+        return {_well_formed(key): _well_formed(each) for key, each in value.items()}
+    return [_well_formed(each) for each in value] if isinstance(value, list) else value
+
+
+def _whole_text(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def convert(value: object, kind: type[T]) -> T:

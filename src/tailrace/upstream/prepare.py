@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tailrace.adapters.wires import WIRES
+from tailrace.adapters.wires import WIRES, body_of
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.request import ModelRequest
@@ -18,7 +18,7 @@ async def prepare(provider: Provider, request: ModelRequest, key: str | None, en
     """
     wire = WIRES[provider.wire]
     try:
-        body = wire.build(request, provider.quirks)
+        body = body_of(provider.wire, request, provider.quirks)
     except InvalidRequest as error:
         raise ProviderError("invalid_request", error.message, details=error.details) from error
     said = provider.model_names.get(request.model_id, request.model_id)
@@ -26,7 +26,8 @@ async def prepare(provider: Provider, request: ModelRequest, key: str | None, en
         body["model"] = said
     url = provider.url(wire.path(said, request.stream))
     unsigned = Unsigned(url, codec.encode(body), key, environ)
-    return Call(url=url, headers=await signed(provider, unsigned), body=unsigned.body, stream=request.stream)
+    headers = {**wire.own_headers(request, provider.quirks), **await signed(provider, unsigned)}
+    return Call(url=url, headers=headers, body=unsigned.body, stream=request.stream)
 
 
 async def signed(provider: Provider, call: Unsigned) -> dict[str, str]:

@@ -128,9 +128,12 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         raise SettingsError(f"{place}{at}: {error.message}") from error
     if known.wire not in WIRES:
         raise SettingsError(f"{place}.wire: {known.wire!r} is none of {', '.join(WIRES)}")
-    for quirk in known.quirks:
+    for quirk, said in known.quirks.items():
         if quirk not in QUIRKS[known.wire]:
             raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+        usual = QUIRKS[known.wire][quirk]
+        if type(said) is not type(usual):
+            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
     base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)

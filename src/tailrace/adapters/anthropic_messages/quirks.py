@@ -7,22 +7,26 @@
 - `forced_tools`: may a call be forced at all? (With thinking it never may.)
 - `xhigh`: the word for the greatest effort.
 - `max_tokens`: what to allow where nobody says; the wire wants a number.
+- `betas`: what the header `anthropic-beta` asks for.
+- `images`, `reasoning_as_text`: as on every wire (adapters/canonical.py).
 
 Facts: https://platform.claude.com/docs/en/about-claude/models, the models' migration guides, and the pages on extended
 and adaptive thinking, as of November 2026.
 """
 
 from tailrace.adapters.base import Quirks
-from tailrace.adapters.canonical import Rows
+from tailrace.adapters.canonical import CONVERSATION, Rows
 
 # What is true of the hosts that copied the wire, and of the Claude models up to 4.5.
 DEFAULTS: Quirks = {
+    **CONVERSATION,
     "thinking": "budget",
     "thinking_off": "omit",
     "sampling": True,
     "forced_tools": True,
     "xhigh": "xhigh",
     "max_tokens": 32000,
+    "betas": [],
 }
 
 _ADAPTIVE: Quirks = {"thinking": "adaptive", "sampling": False}

@@ -2,12 +2,13 @@
 
 Roles alternate, so that what follows in one role is one message. Thinking goes back in its place before the calls of
 its turn, byte for byte where it is signed by this very model, and else not at all
-(https://platform.claude.com/docs/en/build-with-claude/extended-thinking).
+(https://platform.claude.com/docs/en/build-with-claude/extended-thinking). Calls stand last in their message, because
+their results must follow at once.
 
-Three things are added or taken away because the API refuses the request otherwise: a conversation that ends in the
-assistant's text is followed by CONTINUE, one that begins with the assistant has BEGIN before it, and a request goes
-without thinking where a call is forced, or where the tool loop it is in began without signed thinking (after a change
-of model).
+Four things are added or taken away because the API refuses the request otherwise: a conversation that ends in the
+assistant's text is followed by CONTINUE; one that begins with the assistant has BEGIN before it; of more cache marks
+than there may be the last ones stay; and a request goes without thinking where a call is forced, or where the tool loop
+it is in began without signed thinking (after a change of model).
 
 A provider's own blocks go back as they came where their type is one that this wire takes. They carry no
 provider, so that history has left out those of other providers (`runs.history`); the type tells the wire.
@@ -19,6 +20,7 @@ have no words here. The request's parameters: https://platform.claude.com/docs/e
 
 import re
 from base64 import b64decode
+from collections.abc import Iterator
 from itertools import groupby, takewhile
 from operator import itemgetter
 from typing import Any
@@ -31,6 +33,7 @@ from tailrace.adapters.canonical import (
     caller_of,
     fields,
     fit_id,
+    fitted,
     is_text,
     look_up,
     parts_of,
@@ -79,6 +82,7 @@ BEGIN = "(The conversation begins here.)"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 THINKING = frozenset({"thinking", "redacted_thinking"})
 LEAST_TOP_P = 0.95  # with thinking
+MOST_MARKS = 4  # of the prompt cache: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
 SERVER_CALLS = frozenset({"server_tool_use", "mcp_tool_use"})
@@ -93,7 +97,7 @@ SERVER_BLOCKS = SERVER_CALLS | frozenset({
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
-    generation = request.generation
+    request, generation = fitted(request, row), request.generation
     refuse(generation, "seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     offer = narrowed(offer_of(generation, NAME, names))
@@ -116,7 +120,13 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
         body["system"] = system
     if generation.user is not None:
         body["metadata"] = {"user_id": generation.user}
-    return with_extra(body, generation, NAME)
+    return _limited_marks(with_extra(body, generation, NAME))
+
+
+def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
+    """The betas that the provider's row asks for."""
+    betas = look_up(request.model_id, DEFAULTS, MODELS, quirks)["betas"]
+    return {"anthropic-beta": ",".join(betas)} if betas else {}
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
@@ -255,15 +265,31 @@ def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
 def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, Any]]:
     blocks = [(role, block) for item in items for role, said in [_said(item, request)] for block in said]
     messages: list[dict[str, Any]] = []
-    for role, group in groupby(_answered(blocks), key=itemgetter(0)):
-        # Results stand first in their message; what the user said meanwhile comes after.
-        content = sorted((block for _, block in group), key=lambda block: block["type"] != "tool_result")
-        messages.append({"role": role, "content": content})
+    for role, group in groupby(_led_on(_answered(blocks)), key=itemgetter(0)):
+        messages.append({"role": role, "content": sorted((block for _, block in group), key=_place)})
     if messages and messages[-1]["role"] == "assistant" and messages[-1]["content"][-1]["type"] == "text":
         messages.append({"role": "user", "content": _text(CONTINUE)})
     if messages and messages[0]["role"] == "assistant":  # the API wants the user to begin
         messages.insert(0, {"role": "user", "content": _text(BEGIN)})
     return messages
+
+
+def _place(block: Block) -> int:
+    """Results stand first in their message, and calls last; what else was said meanwhile stands between."""
+    return {"tool_result": 0, "tool_use": 2}.get(block["type"], 1)
+
+
+def _led_on(blocks: list[tuple[str, Block]]) -> list[tuple[str, Block]]:
+    """Without the thinking that no other block of its turn came after: the API refuses it."""
+    kept: list[tuple[str, Block]] = []
+    has_led_on = False
+    for role, block in reversed(blocks):
+        is_thought = block["type"] in THINKING
+        if not is_thought or has_led_on:
+            kept.append((role, block))
+        if not is_thought:
+            has_led_on = role == "assistant"
+    return kept[::-1]
 
 
 def _answered(blocks: list[tuple[str, Block]]) -> list[tuple[str, Block]]:
@@ -349,6 +375,39 @@ def _part(part: Part) -> list[Block]:
         case FilePart():
             title = {"title": part.filename} if part.filename else {}
             return [{"type": "document", "source": _document_source(part), **title}]
+
+
+# --- the prompt cache ---------------------------------------------------------------------------------------------
+
+
+def _limited_marks(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with no more cache marks than there may be: the last ones, which reach furthest, and the request's own.
+
+    The order of a prompt is tools, system, messages. Nothing given is changed.
+    """
+    own = 1 if body.get("cache_control") else 0
+    surplus = sum("cache_control" in block for block in _cacheable(body)) - (MOST_MARKS - own)
+    if surplus <= 0:
+        return body
+    limited = dict(body)
+    for key in ("tools", "system"):
+        blocks = limited.get(key)
+        if not isinstance(blocks, list):
+            continue
+        kept = []
+        for block in blocks:
+            is_over = surplus > 0 and "cache_control" in block
+            surplus -= is_over
+            kept.append({name: value for name, value in block.items() if not is_over or name != "cache_control"})
+        limited[key] = kept
+    return limited
+
+
+def _cacheable(body: dict[str, Any]) -> Iterator[Block]:
+    """The tools and the system's blocks: what stands in messages has no marks of its own here."""
+    for key in ("tools", "system"):
+        blocks = body.get(key)
+        yield from (block for block in blocks if isinstance(block, dict)) if isinstance(blocks, list) else ()
 
 
 def _image_source(part: ImagePart) -> Block:

@@ -6,8 +6,6 @@ from tailrace.adapters.growing import GrowingCall
 from tailrace.adapters.reading import Json, as_text, dict_in, index_in, text_in
 from tailrace.schema.response import FinishReason
 
-_PIECE, _ARGUMENTS = frozenset({"index", "function"}), frozenset({"arguments"})  # an entry that only goes on
-
 
 class _Call:
     """One call as far as it has come. It begins for others once its name and id are known."""
@@ -35,11 +33,14 @@ class Calls:
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def take(self, entry: Json, place: int | None) -> None:
         """One entry of `tool_calls`; `place` is where it stands in a list that holds them all, if it is in one."""
         said = dict_in(entry, "function")
         index = index_in(entry, "index") if place is None else place
-        if said.keys() == _ARGUMENTS and entry.keys() == _PIECE and index is not None:
+        if index is not None and len(said) == 1 and len(entry) == 2 and "arguments" in said and "index" in entry:
             known = self._by_index.get(index)
             if known is not None and known.growing is not None:  # it goes on, as most entries do
                 known.growing.arguments(as_text(said["arguments"]))

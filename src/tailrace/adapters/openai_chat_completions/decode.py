@@ -5,17 +5,22 @@ OpenAI's own, and those of the many who copy it, each with habits of its own.
 Only choice 0 becomes items; others travel as provider events. Nothing in this wire says where an item ends, so that
 items end with the answer, and reasoning when other content begins. Counts come last, in a chunk without choices: the
 answer ends with `[DONE]`, or with the bytes once a finish reason was seen.
+
+What only some hosts do is read so only where their row says it (quirks.py, "The answer").
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from tailrace.adapters.base import DecodeContext
+from tailrace.adapters.canonical import look_up
 from tailrace.adapters.counts import Counts, openai_counts
 from tailrace.adapters.errors import stream_error
 from tailrace.adapters.growing import GrowingMessage, GrowingReasoning
 from tailrace.adapters.openai_chat_completions.calls import Calls
 from tailrace.adapters.openai_chat_completions.details import ReasoningDetails
+from tailrace.adapters.openai_chat_completions.quirks import DEFAULTS, MODELS
+from tailrace.adapters.openai_chat_completions.tidy import Tidy
 from tailrace.adapters.reading import Json, dict_in, dicts_in, index_in, list_in, text_in, unknown_news
 from tailrace.adapters.stream import StreamDecoder
 from tailrace.schema.errors import ProviderError
@@ -64,7 +69,7 @@ _DELTA_KNOWN = frozenset(
 )
 _REASONING_NAMES = ("reasoning_content", "reasoning", "reasoning_text")
 _SILENT = frozenset({"role", "index"})  # of a delta
-_FLEETING = ("choices", "created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
+_FLEETING = ("created", "obfuscation", "p")  # differ in each chunk and say nothing of the answer
 
 
 class ChatDecoder(StreamDecoder):
@@ -84,18 +89,25 @@ class ChatDecoder(StreamDecoder):
         self._frame: Json = {}  # of the last choice, without what it adds to the answer
         self._is_whole = False  # does the choice at hand bring its message whole?
         self._usage: Json = {}
+        row = look_up(context.model_id, DEFAULTS, MODELS, context.quirks)
+        self._empty_length_is_overflow = row["empty_length_is_overflow"]
+        special_tokens, cumulative = row["special_tokens"], row["cumulative_reasoning"]
+        self._text = Tidy(special_tokens=True, cumulative=False) if special_tokens else None
+        untidy = special_tokens or cumulative
+        self._thoughts = Tidy(special_tokens=special_tokens, cumulative=cumulative) if untidy else None
 
     def _event(self, event: Json) -> None:
-        choices = dicts_in(event, "choices")
+        choices = event.pop("choices", None)
         for name in _FLEETING:
             event.pop(name, None)
         if event != self._envelope:  # what repeats the chunk before has been read
             self._envelope = event
             self._read_envelope(event)
-        if self.done:
+        if self.done or not isinstance(choices, list):
             return
         for choice in choices:
-            self._choice(choice)
+            if isinstance(choice, dict):
+                self._choice(choice)
 
     def _read_envelope(self, event: Json) -> None:
         self._response_id = self._response_id or text_in(event, "id")
@@ -117,7 +129,7 @@ class ChatDecoder(StreamDecoder):
     # --- choices -------------------------------------------------------------------------------------------------
 
     def _choice(self, choice: Json) -> None:
-        if index_in(choice, "index"):
+        if choice.get("index") and index_in(choice, "index"):
             self._collector.event("choice", choice)
             return
         self._has_choice = True
@@ -150,12 +162,15 @@ class ChatDecoder(StreamDecoder):
             self._fail(ProviderError(_BROKEN[self._finish_reason], f"the answer broke off: {self._finish_reason}"))
 
     def _delta(self, delta: Json) -> None:
-        said = {name: value for name, value in delta.items() if value and name not in _SILENT}
+        said = {name: value for name, value in delta.items() if value} if len(delta) > 1 else delta
         if len(said) == 1:  # as nearly always
-            take = _TAKES.get(next(iter(said)))
+            ((name, value),) = said.items()
+            take = _TAKES.get(name)
             if take is not None:
-                take(self, said)
+                if value:
+                    take(self, said)
                 return
+        said = {name: value for name, value in said.items() if value and name not in _SILENT}
         for take in dict.fromkeys(take for name, take in _TAKES.items() if name in said):
             take(self, said)
         for name, value in unknown_news(said, _DELTA_KNOWN).items():
@@ -164,7 +179,7 @@ class ChatDecoder(StreamDecoder):
     def _content(self, delta: Json) -> None:
         content = delta["content"]
         if isinstance(content, str):
-            self._visible().text("text", content)
+            self._say(content)
         elif isinstance(content, list):
             self._parts(content)
         else:
@@ -194,8 +209,7 @@ class ChatDecoder(StreamDecoder):
             elif part.get("type") == "image_url":
                 self._image(part)
             elif isinstance(part.get("text"), str):
-                if part["text"]:
-                    self._visible().text("text", part["text"])
+                self._say(part["text"])
             else:
                 self._collector.event("content_part", part)
 
@@ -205,6 +219,12 @@ class ChatDecoder(StreamDecoder):
             self._visible().image(f"image {url}", url)
         else:
             self._collector.event("content_part", image)
+
+    def _say(self, text: str) -> None:
+        if self._text is not None:
+            text = self._text.feed(text)
+        if text:
+            self._visible().text("text", text)
 
     def _visible(self) -> GrowingMessage:
         if self._reasoning is not None:
@@ -222,7 +242,7 @@ class ChatDecoder(StreamDecoder):
 
     def _call(self, delta: Json) -> None:
         entries = dicts_in(delta, "tool_calls")
-        legacy = dict_in(delta, "function_call")
+        legacy = dict_in(delta, "function_call") if "function_call" in delta else None
         if legacy and (text_in(legacy, "name") or text_in(legacy, "arguments")):
             entries.append({"index": 0, "function": legacy})
         if entries and self._reasoning is not None:
@@ -234,8 +254,10 @@ class ChatDecoder(StreamDecoder):
 
     def _think(self, delta: Json) -> None:
         """The text stands under one of several names, the same under each that is there; or in the details only."""
-        text = next((text for name in _REASONING_NAMES if (text := text_in(delta, name))), "")
-        details = dicts_in(delta, "reasoning_details")
+        text = ""
+        for name in _REASONING_NAMES:
+            text = text or text_in(delta, name)
+        details = dicts_in(delta, "reasoning_details") if "reasoning_details" in delta else None
         if details:
             text = text or "".join(text_in(detail, "text") or text_in(detail, "summary") for detail in details)
             self._thinking()
@@ -243,6 +265,8 @@ class ChatDecoder(StreamDecoder):
         self._thought(text)
 
     def _thought(self, text: str) -> None:
+        if self._thoughts is not None:
+            text = self._thoughts.feed(text)
         if text:
             self._thinking().text(0, text)
 
@@ -253,6 +277,8 @@ class ChatDecoder(StreamDecoder):
 
     def _end_reasoning(self) -> None:
         if self._reasoning is not None:
+            if self._thoughts is not None:
+                self._reasoning.text(0, self._thoughts.rest())
             self._reasoning.done(opaque=self._collector.opaque("reasoning_details", self._details.continuation()))
             self._reasoning, self._details = None, ReasoningDetails()
 
@@ -267,8 +293,13 @@ class ChatDecoder(StreamDecoder):
         if reason is None and self._finish_reason:
             self._collector.note({"finish_reason": self._finish_reason})
         self._end_reasoning()
+        if self._text is not None and (held := self._text.rest()):
+            self._visible().text("text", held)
         if self._message is not None:
             self._message.done()
+        elif reason == "length" and self._empty_length_is_overflow and not self._calls:
+            self._fail(ProviderError("context_overflow", "the model had no room for an answer"))
+            return
         self._calls.settle(reason if reason or not self._finish_reason else "stop")
         self._finish(reason or "stop")
 

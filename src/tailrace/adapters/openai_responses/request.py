@@ -19,9 +19,11 @@ from tailrace.adapters.base import Quirks
 from tailrace.adapters.canonical import (
     EMPTY_SCHEMA,
     answer,
+    cache_key,
     caller_of,
     fields,
     fit_id,
+    fitted,
     is_text,
     json_schema,
     look_up,
@@ -69,6 +71,7 @@ names = ToolNames(limit=64, flat=False)
 callees = names.callees
 
 ROLES = {"user": "user", "agent": "assistant", "system": "developer"}
+REASONING_ID = re.compile(r"rs[a-zA-Z0-9_-]{0,62}")
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
 # Output items that the API also takes as input (openai SDK, ResponseInputItemParam).
@@ -82,11 +85,11 @@ INPUT_ITEMS = frozenset({
 def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     """The body. Raises InvalidRequest, naming the field, for what the wire cannot say."""
     row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
-    generation = request.generation
+    request, generation = fitted(request, row), request.generation
     refuse(generation, "top_k", "stop", "seed", "frequency_penalty", "presence_penalty")
     body: dict[str, Any] = {
         "model": request.model_id,
-        "input": _input(request),
+        "input": _input(request, row),
         "stream": request.stream,
         "store": False,
         **_include(generation, row),
@@ -100,11 +103,13 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
             temperature="temperature",
             top_p="top_p",
             top_logprobs="top_logprobs",
-            prompt_cache_key="prompt_cache_key",
             user="user",
         ),
         **service_tier(generation),
+        **cache_key(generation),
     }
+    if request.stream and row["obfuscation_off"]:
+        body["stream_options"] = {"include_obfuscation": False}
     if generation.instructions:
         body["instructions"] = generation.instructions
     return with_extra(body, generation, NAME)
@@ -222,10 +227,34 @@ def _function(tool: Tool) -> dict[str, Any]:
 # --- the conversation -------------------------------------------------------------------------------------------
 
 
-def _input(request: ModelRequest) -> list[dict[str, Any]]:
+def _input(request: ModelRequest, row: Quirks) -> list[dict[str, Any]]:
     calls = {item.call_id: item for item in request.items if isinstance(item, FunctionCallItem)}
-    said = (_item(item, request, calls) for item in request.items)
-    return [item for item in said if item is not None]
+    items = _adjoined(request.items) if row["strict_pairing"] else request.items
+    said = [item for each in items if (item := _item(each, request, calls)) is not None]
+    return [item for item, led_on in zip(said, _led_on(said), strict=True) if led_on]
+
+
+def _adjoined(items: list[OutputItem]) -> list[OutputItem]:
+    """Each output right behind its call, wherever it stood."""
+    outputs = {item.call_id: item for item in items if isinstance(item, FunctionCallOutputItem)}
+    said: list[OutputItem] = []
+    for item in items:
+        if not isinstance(item, FunctionCallOutputItem):
+            said.append(item)
+        if isinstance(item, FunctionCallItem) and item.call_id in outputs:
+            said.append(outputs[item.call_id])
+    return said
+
+
+def _led_on(said: list[dict[str, Any]]) -> list[bool]:
+    """For each item: False where it is reasoning that no item of its turn came after, which the API refuses."""
+    led: list[bool] = []
+    after = False
+    for item in reversed(said):
+        if item["type"] != "reasoning":
+            after = item.get("role", "assistant") == "assistant" and not item["type"].endswith("call_output")
+        led.append(after or item["type"] != "reasoning")
+    return led[::-1]
 
 
 def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionCallItem]) -> dict[str, Any] | None:
@@ -300,7 +329,8 @@ def _reasoning_item(item: ReasoningItem, request: ModelRequest) -> dict[str, Any
     own_text = item.content if not summary else ""  # beside a summary, `content` repeats it
     content = {"content": [{"type": "reasoning_text", "text": own_text}]} if own_text else {}
     own_id = item.correlation_id or item.id  # the provider's, also where the run knows the item by another
-    return {"type": "reasoning", "id": own_id, "summary": summary, **content, "encrypted_content": data}
+    named = {"id": own_id} if REASONING_ID.fullmatch(own_id) else {}  # another would be refused, and none is missed
+    return {"type": "reasoning", **named, "summary": summary, **content, "encrypted_content": data}
 
 
 def _call(item: FunctionCallItem, request: ModelRequest) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What the scripted wires share: a request as a script sees it, ids, seals, and the order in which a plan is said."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256, sha512
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -111,6 +113,23 @@ class ScriptedWire:
     renderer: Callable[[Plan, Ticket, Json, Memory], Renderer]
     error: Callable[[int, str], Json]
     content_type: str = "text/event-stream; charset=utf-8"
+
+
+def named_in(route: str, path: str) -> dict[str, str]:
+    """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
+
+    The route begins at the origin, the path at the base URL. Raises ValueError where they do not match.
+    """
+    if "{" not in route:
+        return {}
+    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route[route.rindex("/", 0, route.index("{")) :])
+    pattern = re.escape(pieces[0])
+    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
+    found = re.search(f"{pattern}$", path.partition("?")[0])
+    if found is None:
+        raise ValueError(f"{path} is not of the route {route}")
+    return {name: unquote(value) for name, value in found.groupdict().items()}
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:

@@ -3,13 +3,13 @@
 Reasoning travels as `reasoning_content`, as DeepSeek and many compatible servers send it.
 """
 
-from typing import Any
-
 from tailrace.schema import codec
 from tailrace.testing.moves import Fail
 from tailrace.testing.wires import openai_errors
 from tailrace.testing.wires.base import Asked, Json, Memory, OfferedTool, ScriptedWire, Ticket, text_of
+from tailrace.testing.wires.chat_rules import check
 from tailrace.testing.wires.plan import Block, Plan
+from tailrace.testing.wires.rules import complaint
 
 _FINISH = {"refusal": "stop"}
 _FIELD = {"reasoning": "reasoning_content", "text": "content", "refusal": "refusal"}
@@ -121,30 +121,11 @@ def _read(body: Json) -> Asked:
     )
 
 
-def _complaint(body: Json, memory: Memory) -> str | None:
-    messages: list[dict[str, Any]] = body.get("messages") or []
-    if not messages:
-        return "Missing required parameter: 'messages'."
-    open_calls: list[str] = []
-    for message in messages:
-        if message["role"] == "tool":
-            if message.get("tool_call_id") not in open_calls:
-                return "A message with role 'tool' must answer a tool call of the message before."
-            open_calls.remove(message["tool_call_id"])
-        elif open_calls:
-            break
-        else:
-            open_calls = [call["id"] for call in message.get("tool_calls") or ()]
-    if open_calls:
-        return f"These tool calls have no tool message that answers them: {', '.join(open_calls)}."
-    return None
-
-
 WIRE = ScriptedWire(
     name="openai-chat-completions",
     path="/v1/chat/completions",
     read=_read,
-    complaint=_complaint,
+    complaint=complaint(check),
     renderer=_Renderer,
     error=openai_errors.over_http,
 )

@@ -12,16 +12,15 @@ from tailrace.testing.wires.base import (
     ScriptedWire,
     Ticket,
     event,
-    is_sealed,
     seal,
     sign,
     text_of,
 )
+from tailrace.testing.wires.messages_rules import blocks, check
 from tailrace.testing.wires.plan import Block, Plan
+from tailrace.testing.wires.rules import complaint
 
 _STOP = {"stop": "end_turn", "length": "max_tokens", "refusal": "refusal", "tool_calls": "tool_use"}
-_THINKING = ("thinking", "redacted_thinking")
-_MIN_BUDGET = 1024
 
 # canonical code -> the vendor's error type; status -> the same
 _IN_STREAM = {
@@ -143,15 +142,10 @@ def _error(status: int, message: str) -> Json:
     return {"type": "error", "error": {"type": _OVER_HTTP.get(status, "api_error"), "message": message}}
 
 
-def _blocks(message: Json, *kinds: str) -> list[Json]:
-    content = message.get("content")
-    return [block for block in content if block.get("type") in kinds] if isinstance(content, list) else []
-
-
 def _read(body: Json) -> Asked:
     messages = body.get("messages") or []
-    said = (message for message in messages if message["role"] == "user" and not _blocks(message, "tool_result"))
-    results = _blocks(messages[-1], "tool_result") if messages else []
+    said = (message for message in messages if message["role"] == "user" and not blocks(message, "tool_result"))
+    results = blocks(messages[-1], "tool_result") if messages else []
     return Asked(
         wire=WIRE.name,
         model=body["model"],
@@ -163,63 +157,11 @@ def _read(body: Json) -> Asked:
     )
 
 
-def _complaint(body: Json, memory: Memory) -> str | None:
-    limit, budget = body.get("max_tokens"), (body.get("thinking") or {}).get("budget_tokens")
-    if not isinstance(limit, int) or limit < 1:
-        return "max_tokens: Field required"
-    if budget is not None and not _MIN_BUDGET <= budget < limit:
-        return f"thinking.budget_tokens: must be at least {_MIN_BUDGET} and less than max_tokens"
-    messages = body.get("messages") or []
-    if not messages or messages[0].get("role") != "user":
-        return "messages: the first message must have the role user"
-    for at, message in enumerate(messages):
-        before = messages[at - 1] if at else {}
-        after = messages[at + 1] if at + 1 < len(messages) else {}
-        problem = _unpaired(before, message, after) or _bad_block(message, body["model"], memory)
-        if problem:
-            return f"messages.{at}: {problem}"
-    return None
-
-
-def _unpaired(before: Json, message: Json, after: Json) -> str | None:
-    """The vendor wants every tool_use answered in the very next message, and every tool_result asked for."""
-    asked_before = {block["id"] for block in _blocks(before, "tool_use")}
-    answered = {block["tool_use_id"] for block in _blocks(after, "tool_result")}
-    for block in _blocks(message, "tool_use"):
-        if block["id"] not in answered:
-            return f"tool_use {block['id']} has no tool_result in the next message"
-    for block in _blocks(message, "tool_result"):
-        if block["tool_use_id"] not in asked_before:
-            return f"tool_result {block['tool_use_id']} has no tool_use in the message before"
-    return None
-
-
-def _bad_block(message: Json, model: str, memory: Memory) -> str | None:
-    """Text must not be empty; thinking must come back as it was sent, and not be left out before its tool use."""
-    for block in _blocks(message, "text"):
-        if not block["text"]:
-            return "text content blocks must be non-empty"
-    thinking = _blocks(message, *_THINKING)
-    for block in thinking:
-        if not _is_ours(block):
-            return f"invalid signature in {block['type']} block"
-    for use in _blocks(message, "tool_use"):
-        if any(block not in thinking for block in memory.thinking.get((model, use["id"]), ())):
-            return f"the thinking blocks before tool_use {use['id']} must come back unchanged"
-    return None
-
-
-def _is_ours(block: Json) -> bool:
-    if block["type"] == "redacted_thinking":
-        return is_sealed(block["data"])
-    return sign(block["thinking"]) == block.get("signature")
-
-
 WIRE = ScriptedWire(
     name="anthropic-messages",
     path="/v1/messages",
     read=_read,
-    complaint=_complaint,
+    complaint=complaint(check),
     renderer=_Renderer,
     error=_error,
 )

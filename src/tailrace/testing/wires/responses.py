@@ -12,11 +12,12 @@ from tailrace.testing.wires.base import (
     ScriptedWire,
     Ticket,
     event,
-    is_sealed,
     seal,
     text_of,
 )
 from tailrace.testing.wires.plan import Block, Plan
+from tailrace.testing.wires.responses_rules import check, items_of
+from tailrace.testing.wires.rules import complaint
 
 _STATUS = {"length": "incomplete"}
 _PREFIX = {"reasoning": "rs_", "text": "msg_", "refusal": "msg_", "call": "fc_"}
@@ -171,15 +172,8 @@ def _part(block: Block, text: str) -> Json:
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 
 
-def _items(body: Json) -> list[Json]:
-    given = body.get("input") or []
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": given}]
-    return [item if "type" in item else {**item, "type": "message"} for item in given]
-
-
 def _read(body: Json) -> Asked:
-    items = _items(body)
+    items = items_of(body)
     outputs: list[str] = []
     for item in reversed(items):
         if item["type"] != "function_call_output":
@@ -198,29 +192,11 @@ def _read(body: Json) -> Asked:
     )
 
 
-def _complaint(body: Json, memory: Memory) -> str | None:
-    items = _items(body)
-    if not items:
-        return "Missing required parameter: 'input'."
-    calls = [item["call_id"] for item in items if item["type"] == "function_call"]
-    outputs = [item["call_id"] for item in items if item["type"] == "function_call_output"]
-    for call_id in calls:
-        if call_id not in outputs:
-            return f"No tool output found for function call {call_id}."
-    for call_id in outputs:
-        if call_id not in calls:
-            return f"No tool call found for function call output with call_id {call_id}."
-    for item in items:
-        if item.get("encrypted_content") and not is_sealed(item["encrypted_content"]):
-            return f"The encrypted content of item {item.get('id')} could not be verified."
-    return None
-
-
 WIRE = ScriptedWire(
     name="openai-responses",
     path="/v1/responses",
     read=_read,
-    complaint=_complaint,
+    complaint=complaint(check),
     renderer=_Renderer,
     error=openai_errors.over_http,
 )
