@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
 from tailrace.log.work import Work
 from tailrace.log.work_memory import MemoryWork
+from tailrace.runs.agents import Agent, Agents, approval_policy
 from tailrace.runs.control import Control, Start
 from tailrace.runs.drive import Driver
 from tailrace.runs.model_call import ModelCaller
@@ -35,7 +36,7 @@ from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
-from tailrace.settings import ROLES, Settings
+from tailrace.settings import ROLES, AgentLimits, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
@@ -79,13 +80,13 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
 
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
-    agent_tools(settings)
     async with AsyncExitStack() as stack:
         engines = await _engines(settings, stack)
         log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
         tracing, traffic = Tracing(), Traffic(environ, now_ms)
-        runner = await _runner(settings, environ, engines, known, traffic, tracing, stack)
+        agents = configured_agents(settings, environ)
+        runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, start, _reviver(engines, runner))
         projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s)
@@ -96,6 +97,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             log=log,
             store=store,
             registry=known,
+            agents=agents,
             traffic=traffic,
             reader=reader,
             control=control,
@@ -155,14 +157,12 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
 
 async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
-    tracing: Tracing, stack: AsyncExitStack,
+    tracing: Tracing, agents: Agents, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
     upstream = await stack.enter_async_context(Upstream())
     caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
-    limits = settings.limits
-    policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
-    driver = Driver(caller, known, engines.store, tracing, policy)
-    return Runner(engines.log, driver, tracing, run_s=limits.run_s, now=now_ms)
+    driver = Driver(caller, known, engines.store, tracing, agents, now_ms)
+    return Runner(engines.log, driver, tracing, run_s=settings.limits.run_s, now=now_ms)
 
 
 async def _start_workers(
@@ -285,6 +285,42 @@ def agent_tools(settings: Settings) -> "dict[str, Toolset]":
         for name, agent in settings.agents.items()
         if agent.tools
     }
+
+
+def configured_agents(settings: Settings, environ: Mapping[str, str]) -> Agents:
+    """The agents that have tools, each with its workspace, which is made. Raises SettingsError."""
+    limits = settings.limits
+    policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
+    toolsets = agent_tools(settings)
+    if not toolsets:
+        return Agents({}, policy)
+    from tailrace.tools.environment import ALLOWED, allowed_environment
+    from tailrace.tools.running import ToolRunner, open_workspace
+
+    wanted = settings.tools
+    environment = allowed_environment(environ, ALLOWED if wanted.environment is None else wanted.environment)
+    runners: dict[str, ToolRunner] = {}  # one for each workspace: limits of calls at a time are its tools'
+    agents = {}
+    for name, toolset in toolsets.items():
+        given = settings.agents[name]
+        folder = given.workspace or wanted.workspace
+        if folder not in runners:
+            place = f"agents.{name}.workspace" if given.workspace else "tools.workspace"
+            runners[folder] = ToolRunner(open_workspace(folder, place), environment)
+        approvals = approval_policy(given.approvals, toolset, f"agents.{name}.approvals")
+        agents[name] = Agent(toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s)
+    return Agents(agents, policy)
+
+
+def _agent_policy(policy: Policy, limits: AgentLimits) -> Policy:
+    return replace(
+        policy,
+        max_steps=min(policy.max_steps, limits.steps or policy.max_steps),
+        max_tokens=limits.tokens,
+        max_cost_usd=limits.cost_usd,
+        max_repeats=limits.repeats,
+        max_s=limits.time_s,
+    )
 
 
 async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:

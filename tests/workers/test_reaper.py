@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tailrace.client.client import ClientError
+from tailrace.runs.agents import Agents
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.runner import Runner
@@ -34,7 +35,7 @@ async def runner(server: Served) -> AsyncIterator[Runner]:
     policy = Policy(max_steps=9, max_takeovers=1)
     async with Upstream() as upstream:
         caller = ModelCaller(upstream, timeouts, RetryPolicy(attempts=1, total_s=1), {}, Traffic({}, lambda: 0))
-        driver = Driver(caller, services.registry, services.store, services.tracing, policy)
+        driver = Driver(caller, services.registry, services.store, services.tracing, Agents({}, policy), services.now)
         yield Runner(services.log, driver, services.tracing, run_s=3600, now=services.now)
 
 

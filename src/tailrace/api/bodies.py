@@ -1,5 +1,6 @@
 """The bodies that `/api/v2` takes and gives (contract §4). Unknown fields are refused, lest a typo pass silently."""
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -94,14 +95,15 @@ class SubmitBody(_Body, frozen=True, kw_only=True):
                 raise InvalidRequest("a message needs `content` or `parts`", field=f"input[{index}].content")
         return list(self.input or ())
 
-    def generation(self, instructions: str | None) -> Generation:
-        """How the model is asked; `instructions` where the body has none. Raises InvalidRequest."""
+    def generation(self, instructions: str | None, agents_tools: Collection[str] = ()) -> Generation:
+        """How the model is asked; `instructions` where the body has none, beside the tools that its agent has. Raises
+        InvalidRequest."""
         names = [tool.name for tool in self.tools or ()]
         for index, name in enumerate(names):
             if not name or name in names[:index]:
                 raise InvalidRequest("tool names must be given and differ", field=f"tools[{index}].name")
         choice = self.tool_choice
-        if choice is not None and not isinstance(choice, str) and choice.name not in names:
+        if choice is not None and not isinstance(choice, str) and choice.name not in {*names, *agents_tools}:
             raise InvalidRequest(f"no tool {choice.name!r} is offered", field="tool_choice.name")
         return Generation(
             instructions=self.instructions if self.instructions is not None else instructions,

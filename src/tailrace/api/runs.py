@@ -35,6 +35,8 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
     messages = data.messages()
     agent = _agent(services, data.agent_id)
     thread = await services.store.get_thread(data.thread_id) if data.thread_id is not None else None
+    generation = data.generation(agent.instructions, services.agents.names(data.agent_id))
+    services.agents.check(data.agent_id, generation)
     provider_id, model_id = _model(services, data, agent, thread)
     now = services.now()
     run_id = data.run_id or services.new_id("run")
@@ -49,7 +51,7 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
             MessageItem(id=f"input_{index}", content=message.text(), origin=message.origin, parts=message.parts)
             for index, message in enumerate(messages, 1)
         ],
-        generation=data.generation(agent.instructions),
+        generation=generation,
         metadata=data.metadata,
         on_disconnect=data.on_disconnect,
         opens_thread=thread is None,

@@ -9,6 +9,7 @@ from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
 from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
+from tailrace.runs.agents import Agents
 from tailrace.runs.control import Control
 from tailrace.runs.reader import RunReader
 from tailrace.runs.submit import Submitter
@@ -31,6 +32,7 @@ class Services:
     log: Log
     store: Store
     registry: Registry
+    agents: Agents
     traffic: Traffic
     reader: RunReader
     control: Control

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
-from tailrace.runs.drive import abort, answer, fail, opening
+from tailrace.runs.drive import opening
+from tailrace.runs.endings import abort, answer, fail
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import Conflict, InvalidRequest, NotReady, Sealed, StaleEpoch
 from tailrace.schema.events import TraceContext
@@ -78,7 +79,7 @@ class Control:
             await self._revive(stored)
             return
         writer = await self._open(run.run_id)
-        waiting = {call.call_id for call in writer.state.unanswered}
+        waiting = {call.call_id for call in writer.state.awaited}
         for index, output in enumerate(outputs):
             if output.call_id not in waiting:
                 message = f"the run does not wait for an output of call {output.call_id!r}"
@@ -90,7 +91,7 @@ class Control:
             for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
         ]
         await writer.append(events, trace)
-        if not waiting:
+        if writer.state.status != "requires_action":
             await self._start(run, writer, trace)
 
     async def _taken(self, run_id: str, outputs: Sequence[ToolOutput]) -> bool:
