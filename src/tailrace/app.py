@@ -181,7 +181,7 @@ async def _start_workers(
         await stack.enter_async_context(_background(*jobs))
         return
     reaper = Reaper(
-        engines.log, engines.store, control.revive, control.expire, engines.projections.put,
+        engines.log, engines.store, control.revive, control.give_up, control.expire, engines.projections.put,
         action_s=settings.limits.action_s, keep_s=settings.log.keep_s, grace_s=LOST_AFTER_S,
         now=now_ms, clock=time.monotonic,
     )  # fmt: skip

@@ -38,7 +38,7 @@ class NotStarted(Exception):
 class ServerProcess:
     """A server over `upstream` with its data in `folder`, on a port that stays the same; in all `roles` or in some.
 
-    What it writes to its standard error is in `folder`/log.
+    `more` is added to its settings. What it writes to its standard error is in `folder`/log.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class ServerProcess:
         upstream: ScriptedUpstream,
         environ: Mapping[str, str] | None = None,
         roles: Sequence[str] = (),
+        more: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "tailrace.toml"
-        self._config.write_text(CONFIG.format(url=upstream.url, origin=upstream.origin))
+        self._config.write_text(CONFIG.format(url=upstream.url, origin=upstream.origin) + more)
         self._data = folder / "data"
         self._roles = [argument for role in roles for argument in ("--role", role)]
         self._log = folder / "log"

@@ -47,7 +47,7 @@ def reaper(server: Served, runner: Runner, action_s: float = 3600) -> Reaper:
             await services.settle(run_id)
 
     return Reaper(
-        services.log, services.store, runner.take, services.control.expire, project,
+        services.log, services.store, runner.take, services.control.give_up, services.control.expire, project,
         action_s=action_s, keep_s=0, grace_s=0, now=services.now, clock=time.monotonic,
     )  # fmt: skip
 

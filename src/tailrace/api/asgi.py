@@ -32,6 +32,7 @@ API = (
     runs.list_runs,
     runs.cancel_run,
     runs.post_outputs,
+    runs.post_approval,
     stream,
     responses.create_response,
     responses.get_response,

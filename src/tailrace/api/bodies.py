@@ -143,6 +143,14 @@ class OutputsBody(_Body, frozen=True, kw_only=True):
     outputs: Annotated[list[Output], Meta(min_length=1)]
 
 
+class DecisionBody(_Body, frozen=True, kw_only=True):
+    """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied."""
+
+    decision: Literal["approved", "approved_for_run", "denied"]
+    reason: Text | None = None
+    by: Annotated[str, Meta(min_length=1, max_length=128)] = "user"
+
+
 class ThreadBody(_Body, frozen=True, kw_only=True):
     """A new thread; everything is optional."""
 

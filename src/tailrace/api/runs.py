@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from tailrace.api.bodies import Door, OutputsBody, RunAccepted, RunPage, SubmitBody, Submitted
+from tailrace.api.bodies import DecisionBody, Door, OutputsBody, RunAccepted, RunPage, SubmitBody, Submitted
 from tailrace.api.services import Injected, Services
 from tailrace.api.threads import Limit
 from tailrace.runs import tracing
@@ -14,7 +14,7 @@ from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.events import TraceContext
 from tailrace.schema.items import MessageItem
 from tailrace.schema.request import RunRequest
-from tailrace.schema.response import Response, Status
+from tailrace.schema.response import Resolution, Response, Status
 from tailrace.settings import Agent
 from tailrace.store.base import Thread
 
@@ -113,6 +113,22 @@ async def cancel_run(run_id: FromPath[str], request: Request[Any, Any, Any], ser
     await services.store.get_run(run_id)
     with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
         await services.control.stop(run_id, CANCELLED, span)
+    return RunAccepted(run_id=run_id)
+
+
+@post("/api/v2/runs/{run_id:str}/approvals/{approval_id:str}", dto=Door[DecisionBody], return_dto=None, status_code=202)
+async def post_approval(
+    run_id: FromPath[str],
+    approval_id: FromPath[str],
+    data: JSONBody[DecisionBody],
+    request: Request[Any, Any, Any],
+    services: Injected,
+) -> RunAccepted:
+    """Decide about a tool call that a run asks about; it goes on when it waits for nothing more."""
+    run = await services.store.get_run(run_id)
+    decision = Resolution(decision=data.decision, by=data.by, reason=data.reason)
+    with services.tracing.span("approval", caller(request), server=True, run_id=run_id) as span:
+        await services.control.resolve(run, {approval_id: decision}, span)
     return RunAccepted(run_id=run_id)
 
 
