@@ -20,11 +20,11 @@ from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
 from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
-from tailrace.log.work import Work
+from tailrace.log.work import Kind, Work
 from tailrace.log.work_memory import MemoryWork
 from tailrace.runs.agents import Agent, Agents, approval_policy
 from tailrace.runs.control import Control, Start
-from tailrace.runs.drive import Driver
+from tailrace.runs.drive import Driver, PassOn, passed_on
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.reader import RunReader
 from tailrace.runs.runner import Runner
@@ -36,7 +36,7 @@ from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
-from tailrace.settings import ROLES, AgentLimits, Settings
+from tailrace.settings import ROLES, AgentLimits, Role, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
@@ -51,6 +51,7 @@ from tailrace.workers.reaper import Reaper
 if TYPE_CHECKING:
     from tailrace.tools.registry import Toolset
 
+DONE_BY: dict[Kind, Role] = {"run": "runner", "tool": "tools"}
 LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
 
 
@@ -66,12 +67,14 @@ def new_id(kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
-    """What keeps things. Without a queue of `runs`, this one process drives what it begins."""
+    """What keeps things. Without queues of `runs`, and of those with `tools` to run, this one process drives what it
+    begins."""
 
     log: Log
     store: Store
     projections: Work
     runs: Work | None
+    tools: Work | None = None
 
 
 @asynccontextmanager
@@ -149,10 +152,11 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
     log = RedisLog(redis)
     stack.push_async_callback(log.close)
     lease_s = settings.work.lease_s
-    projections, runs = RedisWork(redis, "project", lease_s=lease_s), RedisWork(redis, "run", lease_s=lease_s)
-    stack.push_async_callback(projections.close)
-    stack.push_async_callback(runs.close)
-    return _Engines(log, store, projections, runs)
+    kinds: tuple[Kind, ...] = ("project", "run", "tool")
+    projections, runs, tools = (RedisWork(redis, kind, lease_s=lease_s) for kind in kinds)
+    for work in (projections, runs, tools):
+        stack.push_async_callback(work.close)
+    return _Engines(log, store, projections, runs, tools)
 
 
 async def _runner(
@@ -161,7 +165,9 @@ async def _runner(
 ) -> Runner:  # fmt: skip
     upstream = await stack.enter_async_context(Upstream())
     caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
-    driver = Driver(caller, known, engines.store, tracing, agents, now_ms)
+    roles = settings.server.roles
+    does = frozenset(kind for kind, role in DONE_BY.items() if role in roles)
+    driver = Driver(caller, known, engines.store, tracing, agents, now_ms, does, _passer(engines))
     return Runner(engines.log, driver, tracing, run_s=settings.limits.run_s, now=now_ms)
 
 
@@ -177,8 +183,11 @@ async def _start_workers(
     announcer = Announcer(engines.log, engines.projections)
     stack.push_async_callback(announcer.flush)
     jobs = [announcer.run, runner.watch, *([projector.run] if "projector" in roles else [])]
-    if "runner" not in roles:
+    if engines.runs is not None:
         await stack.enter_async_context(_background(*jobs))
+    if engines.tools is not None and "tools" in roles:
+        await _start_claiming(settings, engines.tools, runner, engines.store, stack)
+    if "runner" not in roles:
         return
     reaper = Reaper(
         engines.log, engines.store, control.revive, control.give_up, control.expire, engines.projections.put,
@@ -191,11 +200,29 @@ async def _start_workers(
         await reaper.reap(grace_s=0)  # what an earlier process of this data directory left
         await stack.enter_async_context(_background(reaper.run))
         return
+    await _start_claiming(settings, engines.runs, runner, engines.store, stack)
+    await stack.enter_async_context(_background(reaper.run))
+
+
+async def _start_claiming(settings: Settings, queue: Work, runner: Runner, store: Store, stack: AsyncExitStack) -> None:
+    """Drive what is claimed of a queue. At the end no more is claimed, and what is held is handed over."""
     work = settings.work
-    worker = RunWorker(engines.runs, engines.store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
-    await stack.enter_async_context(_background(*jobs, worker.renew))
-    stack.push_async_callback(worker.drain, within_s)
-    await stack.enter_async_context(_background(worker.run, reaper.run))
+    worker = RunWorker(queue, store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
+    await stack.enter_async_context(_background(worker.renew))
+    stack.push_async_callback(worker.drain, settings.server.shutdown_s)
+    await stack.enter_async_context(_background(worker.run))
+
+
+def _passer(engines: _Engines) -> PassOn | None:
+    """Has what this process does not do itself done by one that does."""
+    runs, tools = engines.runs, engines.tools
+    if runs is None or tools is None:
+        return None
+
+    async def pass_on(kind: Kind, run_id: str) -> None:
+        await (tools if kind == "tool" else runs).put([run_id])
+
+    return pass_on
 
 
 def _put(runs: Work) -> Start:
@@ -209,8 +236,10 @@ def _put(runs: Work) -> Start:
 
 def _reviver(engines: _Engines, runner: Runner) -> Callable[[StoredRun], Awaitable[None]]:
     async def revive(run: StoredRun) -> None:
-        if engines.runs is not None:
-            await engines.runs.put([run.request.run_id])
+        pass_on = _passer(engines)
+        if pass_on is not None:
+            run_id = run.request.run_id
+            await pass_on(await passed_on(engines.log, run_id), run_id)
             return
         with suppress(LogError):  # it ended, or was changed, right now
             await runner.take(run)
@@ -230,7 +259,8 @@ async def _admit(settings: Settings, engines: _Engines, runner: Runner) -> None:
 
 
 def _queues(engines: _Engines) -> dict[str, Work]:
-    return {"project": engines.projections, **({"run": engines.runs} if engines.runs is not None else {})}
+    shared = {"run": engines.runs, "tool": engines.tools}
+    return {"project": engines.projections, **{kind: work for kind, work in shared.items() if work is not None}}
 
 
 async def _dead(engines: _Engines) -> dict[str, list[str]]:

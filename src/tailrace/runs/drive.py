@@ -8,6 +8,7 @@ from itertools import chain
 from msgspec.structs import replace
 
 from tailrace.adapters.tools import unforced
+from tailrace.log.base import Log, batches
 from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
 from tailrace.runs.endings import answer, fail, finish
@@ -46,6 +47,7 @@ from tailrace.upstream.registry import Registry
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
 
 
+PASSED_ON = "passed_on"  # the event that says which kind of worker goes on
 PassOn = Callable[[Kind, str], Awaitable[None]]
 
 
@@ -77,6 +79,8 @@ class Driver:
             command = decide(writer.state, policy, run.on_calls, rules)
             kind: Kind = "tool" if isinstance(command, RunTools) else "run"
             if kind not in self.does and self.pass_on is not None:
+                told = ProviderEvent(provider_id="tailrace", name=PASSED_ON, data={"to": kind})
+                await writer.append([told], trace)
                 await self.pass_on(kind, run.run_id)
                 return
             if isinstance(command, CallModel):
@@ -186,6 +190,16 @@ def opening(run: RunRequest, created_at: int) -> list[Payload]:
         data = {"protocol": run.protocol, "asked": run.asked}
         asked = [ProviderEvent(provider_id="tailrace", name="asked", data=data)]
     return [start, *asked, *(event for item in run.input for event in whole(item))]
+
+
+async def passed_on(log: Log, run_id: str) -> Kind:
+    """Whose the run is to go on with, as its log has it."""
+    kind: Kind = "run"
+    async for batch in batches(log, run_id):
+        for payload in batch.payloads:
+            if isinstance(payload, ProviderEvent) and payload.name == PASSED_ON:
+                kind = payload.data["to"]
+    return kind
 
 
 def takeover(writer: RunWriter) -> list[Payload]:
