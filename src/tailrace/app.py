@@ -26,11 +26,13 @@ from tailrace.runs.agents import Agent, Agents, approval_policy
 from tailrace.runs.control import Control, Start
 from tailrace.runs.drive import Driver, PassOn, passed_on
 from tailrace.runs.model_call import ModelCaller
+from tailrace.runs.outputs import Outputs
 from tailrace.runs.reader import RunReader
 from tailrace.runs.runner import Runner
 from tailrace.runs.step import Policy
 from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
+from tailrace.runs.turns import Turns
 from tailrace.runs.worker import RunWorker
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
@@ -50,6 +52,7 @@ from tailrace.workers.reaper import Reaper
 
 if TYPE_CHECKING:
     from tailrace.tools.registry import Toolset
+    from tailrace.tools.spill import Spill
 
 DONE_BY: dict[Kind, Role] = {"run": "runner", "tool": "tools"}
 LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
@@ -88,12 +91,13 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
         tracing, traffic = Tracing(), Traffic(environ, now_ms)
-        agents = configured_agents(settings, environ)
+        agents = configured_agents(settings, environ, Outputs(store))
         runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, start, _reviver(engines, runner))
-        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s)
-        await _start_workers(settings, engines, runner, control, projector, stack)
+        turns = Turns(store, control, tracing)
+        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.next)
+        await _start_workers(settings, engines, runner, control, turns, projector, stack)
         readers, reader = Readers(), RunReader(log, store)
         yield Services(
             settings=settings,
@@ -104,7 +108,9 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             traffic=traffic,
             reader=reader,
             control=control,
-            submitter=Submitter(log, store, control, projector.settle, partial(_admit, settings, engines, runner)),
+            submitter=Submitter(
+                log, store, control, projector.settle, partial(_admit, settings, engines, runner), turns
+            ),
             tracing=tracing,
             readers=readers,
             encodings=Encodings(reader),
@@ -172,8 +178,9 @@ async def _runner(
 
 
 async def _start_workers(
-    settings: Settings, engines: _Engines, runner: Runner, control: Control, projector: Projector, stack: AsyncExitStack
-) -> None:
+    settings: Settings, engines: _Engines, runner: Runner, control: Control, turns: Turns, projector: Projector,
+    stack: AsyncExitStack,
+) -> None:  # fmt: skip
     """Start what this process's roles do beside answering requests.
 
     When the server stops, the last begun goes first: no run is claimed any more, those that are driven end or are
@@ -190,7 +197,8 @@ async def _start_workers(
     if "runner" not in roles:
         return
     reaper = Reaper(
-        engines.log, engines.store, control.revive, control.give_up, control.expire, engines.projections.put,
+        engines.log, engines.store, control.revive, control.give_up, control.expire, turns.begin_all,
+        engines.projections.put,
         action_s=settings.limits.action_s, keep_s=settings.log.keep_s, grace_s=LOST_AFTER_S,
         now=now_ms, clock=time.monotonic,
     )  # fmt: skip
@@ -317,7 +325,7 @@ def agent_tools(settings: Settings) -> "dict[str, Toolset]":
     }
 
 
-def configured_agents(settings: Settings, environ: Mapping[str, str]) -> Agents:
+def configured_agents(settings: Settings, environ: Mapping[str, str], spill: "Spill") -> Agents:
     """The agents that have tools, each with its workspace, which is made. Raises SettingsError."""
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
@@ -336,7 +344,7 @@ def configured_agents(settings: Settings, environ: Mapping[str, str]) -> Agents:
         folder = given.workspace or wanted.workspace
         if folder not in runners:
             place = f"agents.{name}.workspace" if given.workspace else "tools.workspace"
-            runners[folder] = ToolRunner(open_workspace(folder, place), environment)
+            runners[folder] = ToolRunner(open_workspace(folder, place), environment, spill)
         approvals = approval_policy(given.approvals, toolset, f"agents.{name}.approvals")
         agents[name] = Agent(toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s)
     return Agents(agents, policy)

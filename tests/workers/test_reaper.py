@@ -46,8 +46,9 @@ def reaper(server: Served, runner: Runner, action_s: float = 3600) -> Reaper:
         for run_id in run_ids:
             await services.settle(run_id)
 
+    control, turns = services.control, services.submitter.turns
     return Reaper(
-        services.log, services.store, runner.take, services.control.give_up, services.control.expire, project,
+        services.log, services.store, runner.take, control.give_up, control.expire, turns.begin_all, project,
         action_s=action_s, keep_s=0, grace_s=0, now=services.now, clock=time.monotonic,
     )  # fmt: skip
 

@@ -143,6 +143,22 @@ class OutputsBody(_Body, frozen=True, kw_only=True):
     outputs: Annotated[list[Output], Meta(min_length=1)]
 
 
+class InputBody(_Body, frozen=True, kw_only=True):
+    """Something to say to a run while it works; the same `delivery_id` again is the same thing said."""
+
+    text: Text
+    delivery_id: Id | None = None
+
+
+class Delivery(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Where something said to a run is: `seq` of the event by which its model heard it."""
+
+    run_id: str
+    delivery_id: str
+    status: Literal["waiting", "delivered", "undelivered"]
+    seq: int | None = None
+
+
 class DecisionBody(_Body, frozen=True, kw_only=True):
     """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied."""
 

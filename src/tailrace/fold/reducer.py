@@ -30,7 +30,14 @@ from tailrace.schema.events import (
     TurnAborted,
     UsageUpdate,
 )
-from tailrace.schema.items import CancelledItem, ErrorItem, FunctionCallItem, FunctionCallOutputItem, OutputItem
+from tailrace.schema.items import (
+    CancelledItem,
+    ErrorItem,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    MessageItem,
+    OutputItem,
+)
 from tailrace.schema.response import (
     ANSWERABLE,
     ENDED,
@@ -61,6 +68,7 @@ class Reducer:
         self.steps: list[Step] = []
         self.approvals: dict[str, Approval] = {}
         self.repeats = 0  # how many steps in a row have ended with the same calls
+        self.heard = False  # has the user said something since the last step?
         self.waited_ms = 0  # for approvals and for the client's outputs, all in all
         self._waits_since = self._now = 0
         self._step_calls: list[tuple[str, str]] = []  # name and arguments, of the step at hand
@@ -199,6 +207,7 @@ class Reducer:
         )
         self.steps.append(step)
         self._step_calls = []
+        self.heard = False
         return True
 
     def _on_step_done(self, event: StepDone) -> bool:
@@ -245,6 +254,8 @@ class Reducer:
             return False
         self._settle(event.item_id, event.final_item)
         self._note_call(event.final_item)
+        if isinstance(event.final_item, MessageItem):
+            self.heard = self.heard or event.final_item.origin == "user"
         return True
 
     def _on_item_error(self, event: ItemError) -> bool:

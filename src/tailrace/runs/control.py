@@ -18,7 +18,7 @@ from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady,
 from tailrace.schema.events import ApprovalResolved, Payload, TraceContext
 from tailrace.schema.items import FunctionCallOutputItem
 from tailrace.schema.request import RunRequest
-from tailrace.schema.response import ErrorInfo, Resolution, Response
+from tailrace.schema.response import ENDED, ErrorInfo, Resolution, Response
 from tailrace.store.base import StoredRun
 
 ATTEMPTS = 5
@@ -53,7 +53,10 @@ class Control:
     async def begin(self, run: StoredRun, trace: TraceContext) -> None:
         """Put a new run's first events in the log, then have it driven. Raises NotReady."""
         async with self._alone(run.request.run_id):
-            writer = await RunWriter.open(self._log, run.request.run_id)
+            try:
+                writer = await RunWriter.open(self._log, run.request.run_id)
+            except Sealed:
+                return  # called off before it began
             if writer.origin is not None:
                 return  # begun already, by who looks for lost runs
             await writer.append(opening(run.request, run.response.created_at), trace)
@@ -158,6 +161,23 @@ class Control:
             return await RunWriter.open(self._log, run_id)
         except Sealed as error:
             raise Conflict(f"run {run_id} has ended", run_id=run_id) from error
+
+    async def withdraw(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
+        """End the run as aborted, also one that waits for its turn; nothing happens to one that has ended."""
+        if run.response.status == "queued":
+            async with self._alone(run.request.run_id):
+                await _insist(lambda: self._call_off(run, reason, trace))
+        await self.stop(run.request.run_id, reason, trace)
+
+    async def _call_off(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
+        """Begin a run that nobody has begun, and end it."""
+        with suppress(Sealed):
+            writer = await RunWriter.open(self._log, run.request.run_id)
+            if writer.origin is None:
+                await writer.append(opening(run.request, run.response.created_at), trace)
+                await abort(writer, reason, trace)
+            elif writer.state.status not in ENDED:
+                await abort(writer, reason, trace)
 
     async def stop(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None = None) -> None:
         """End the run, whether it works or waits: with an error, or, for a plain reason, as aborted.

@@ -20,6 +20,7 @@ from tailrace.runs.step import (
     Abandon,
     AskApproval,
     CallModel,
+    Command,
     Decline,
     Finish,
     RunTools,
@@ -37,7 +38,7 @@ from tailrace.schema.events import (
     StepStart,
     TraceContext,
 )
-from tailrace.schema.items import FunctionCallItem
+from tailrace.schema.items import FunctionCallItem, MessageItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
@@ -77,6 +78,8 @@ class Driver:
         policy, rules = self.agents.policy(run), partial(self.agents.rule, run)
         while True:
             command = decide(writer.state, policy, run.on_calls, rules)
+            if _may_hear(command) and await self._deliver(run, writer, trace):
+                continue
             kind: Kind = "tool" if isinstance(command, RunTools) else "run"
             if kind not in self.does and self.pass_on is not None:
                 told = ProviderEvent(provider_id="tailrace", name=PASSED_ON, data={"to": kind})
@@ -113,6 +116,18 @@ class Driver:
             case Abandon(takeovers):
                 await fail(writer, _abandoned(takeovers), trace)
         return False
+
+    async def _deliver(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> bool:
+        """Put into the log what was said to the run meanwhile; was there anything? The log knows what it has."""
+        if run.protocol != "native":
+            return False
+        said = [
+            MessageItem(id=each.delivery_id, content=each.text, origin="user")
+            for each in await self.store.inputs(run.run_id)
+            if writer.grammar.item_state(each.delivery_id) == "new"
+        ]
+        await writer.append([event for item in said for event in whole(item)], trace)
+        return bool(said)
 
     async def _run_tools(
         self, run: RunRequest, calls: Sequence[FunctionCallItem], writer: RunWriter, trace: TraceContext
@@ -174,6 +189,16 @@ class Driver:
         if len(writer.state.steps) > 1:
             generation = replace(generation, tool_choice=unforced(generation.tool_choice))
         return generation
+
+
+def _may_hear(command: Command) -> bool:
+    """Is it a moment at which the model can be told something: between two steps, or instead of the end?"""
+    match command:
+        case CallModel(step):
+            return step > 1
+        case Finish(limit=limit):
+            return limit is None
+    return False
 
 
 def opening(run: RunRequest, created_at: int) -> list[Payload]:

@@ -131,7 +131,7 @@ def decide(state: Reducer, policy: Policy, on_calls: OnCalls = "wait", rules: Ru
         takeovers = sum(step.finish_reason == LOST for step in state.steps)
         if takeovers > policy.max_takeovers:
             return Abandon(takeovers)
-    elif reason not in {"tool_calls", "pause", FAILED}:
+    elif reason not in {"tool_calls", "pause", FAILED} and not state.heard:
         return Finish(reason)
     reached = _reached(state, policy)
     return Finish("limit", reached) if reached else CallModel(last.step + 1)

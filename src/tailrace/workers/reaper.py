@@ -24,7 +24,7 @@ class Reaper:
     `revive` has a run driven that nobody drives (nothing happens to one that somebody does); it is asked for runs whose
     log stood still for `grace_s`, by this process's own `clock`: those of nodes may differ. `give_up` ends one whose
     client took longer than `action_s` over its tools' outputs, `expire` decides approvals that nobody decided in time,
-    `project` has runs projected. One that is not to be kept
+    `turns` begins what waited for its thread, `project` has runs projected. One that is not to be kept
     goes `keep_s` after its end. `now` gives milliseconds since the epoch.
     """
 
@@ -33,6 +33,7 @@ class Reaper:
     revive: Callable[[StoredRun], Awaitable[None]]
     give_up: Callable[[str], Awaitable[None]]
     expire: Callable[[StoredRun, int], Awaitable[None]]
+    turns: Callable[[], Awaitable[None]]
     project: Callable[[Sequence[str]], Awaitable[None]]
     action_s: float
     keep_s: float
@@ -52,6 +53,7 @@ class Reaper:
 
     async def reap(self, grace_s: float | None = None) -> None:
         """One round, with another `grace_s` if given. Raises NotReady."""
+        await self.turns()
         live = await self.store.live_runs()
         for run in live:
             await self._look_after(run, self.grace_s if grace_s is None else grace_s)
