@@ -91,10 +91,10 @@ def next_run(db: Connection, thread_id: str) -> StoredRun | None:
     if run_id is None:
         return None
     try:
-        db.execute(_MAKE_LIVE, {"id": run_id})
+        made = db.execute(_MAKE_LIVE, {"id": run_id}).rowcount
     except IntegrityError as error:
         raise Taken from error
-    return _find_run(db, run_id)
+    return _find_run(db, run_id) if made else None
 
 
 def waiting_threads(db: Connection) -> list[str]:
