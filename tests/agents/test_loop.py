@@ -5,9 +5,11 @@ from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tailrace.client.client import ClientError
+from tailrace.dialects.table import DIALECTS
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
 from tailrace.schema import codec
@@ -17,6 +19,7 @@ from tailrace.schema.response import Response
 from tailrace.testing.moves import Call, Finish, Gate, Spent, Text
 from tests.agents.conftest import Start
 from tests.support.agent_tools import effects
+from tests.support.linting import broken
 from tests.support.server import WIRES, Served
 
 every_wire = pytest.mark.parametrize("wire", list(WIRES))
@@ -310,3 +313,19 @@ async def test_a_tool_may_be_stopped_at_the_gate(start: Start, upstream):
     await server.client.cancel(run_id)
     _, response = await read(server, run_id)
     assert [output.output for output in outputs(response)] in (["not executed: cancelled by the user"], [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_agents_run_is_legal_in_every_dialect(start: Start, upstream, work: Path, dialect: str):
+    """Whoever reads it: calls side by side, a failed one, one that was stopped."""
+    server = await start(limits={"time_s": 1.0})
+    upstream.enqueue(
+        [Text("I look."), call("note", "c1", text="x"), call("fail", "c2")], [call("wait", "c3", text="never")]
+    )
+    run_id = await submit(server)
+    await read(server, run_id)
+    url = f"{server.url}/api/v2/stream/{run_id}?dialect={dialect}"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        data = await reply.read()
+    assert data
+    assert broken(dialect, data) == set()
