@@ -42,6 +42,8 @@ from tailrace.settings import ROLES, AgentLimits, Role, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.tools.definition import Limits, ToolDefinition
+from tailrace.tools.remote import Broker, remote_tool
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
@@ -91,7 +93,8 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
         tracing, traffic = Tracing(), Traffic(environ, now_ms)
-        agents = configured_agents(settings, environ, Outputs(store))
+        broker = _broker(settings)
+        agents = configured_agents(settings, environ, Outputs(store), broker)
         runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, start, _reviver(engines, runner))
@@ -105,6 +108,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             store=store,
             registry=known,
             agents=agents,
+            broker=broker,
             traffic=traffic,
             reader=reader,
             control=control,
@@ -301,7 +305,7 @@ def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
     return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
 
 
-def agent_tools(settings: Settings) -> "dict[str, Toolset]":
+def agent_tools(settings: Settings, broker: Broker | None = None) -> "dict[str, Toolset]":
     """The tools of each agent that names some; what is wrong with the names is told at the start. Raises
     SettingsError."""
     if not any(agent.tools for agent in settings.agents.values()):
@@ -317,6 +321,7 @@ def agent_tools(settings: Settings) -> "dict[str, Toolset]":
         SandboxPolicy(mode=wanted.sandbox, network=wanted.network, readable=tuple(wanted.readable), hidden=hidden),
         NetworkPolicy(allowed=tuple(wanted.reachable)),
         wanted.search,
+        _remote_tools(settings, broker),
     )
     return {
         name: registry.toolset(agent.tools, f"agents.{name}.tools")
@@ -325,11 +330,30 @@ def agent_tools(settings: Settings) -> "dict[str, Toolset]":
     }
 
 
-def configured_agents(settings: Settings, environ: Mapping[str, str], spill: "Spill") -> Agents:
+def _broker(settings: Settings) -> Broker | None:
+    """What brings calls to workers, where there are tools for them."""
+    return Broker(settings.work.lease_s) if settings.tools.remote else None
+
+
+def _remote_tools(settings: Settings, broker: Broker | None) -> list[ToolDefinition]:
+    if broker is None:
+        return []
+    return [
+        remote_tool(
+            broker, name, given.description, given.parameters,
+            Limits(timeout_s=given.timeout_s, parallel=given.parallel), idempotent=given.idempotent,
+        )
+        for name, given in settings.tools.remote.items()
+    ]  # fmt: skip
+
+
+def configured_agents(
+    settings: Settings, environ: Mapping[str, str], spill: "Spill", broker: Broker | None = None
+) -> Agents:
     """The agents that have tools, each with its workspace, which is made. Raises SettingsError."""
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
-    toolsets = agent_tools(settings)
+    toolsets = agent_tools(settings, broker)
     if not toolsets:
         return Agents({}, policy)
     from tailrace.tools.environment import ALLOWED, allowed_environment

@@ -131,6 +131,16 @@ class AgentLimits(_Section, frozen=True, kw_only=True):
     repeats: Count = 5
 
 
+class RemoteTool(_Section, frozen=True, kw_only=True):
+    """A tool that workers run (docs/work.md). `parameters`: a JSON Schema of an object; `timeout_s`: of a call."""
+
+    description: str
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    idempotent: bool = False
+    timeout_s: Positive = 600.0
+    parallel: Count = 8
+
+
 class ToolSettings(_Section, frozen=True, kw_only=True):
     """Which tools there are beside the built-in ones, and how far all of them go (docs/tools.md).
 
@@ -138,7 +148,7 @@ class ToolSettings(_Section, frozen=True, kw_only=True):
     `sandbox`: what becomes of commands without one; in it, `network`: may they use it; `readable`, `hidden`: what more
     and what less of the system they see. `reachable`: networks that `fetch_url` reaches although they are not public.
     `workspace`: the folder that tools work in, made where it is not there; `environment`: the variables that commands
-    may have, by name or pattern.
+    may have, by name or pattern. `remote`: tools that workers run over HTTP.
     """
 
     register: list[str] = field(default_factory=list)
@@ -151,6 +161,7 @@ class ToolSettings(_Section, frozen=True, kw_only=True):
     reachable: list[str] = field(default_factory=list)
     workspace: str = "workspace"
     environment: list[str] | None = None
+    remote: dict[str, RemoteTool] = field(default_factory=dict)
 
 
 class Agent(_Section, frozen=True, kw_only=True):

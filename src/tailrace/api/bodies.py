@@ -43,11 +43,11 @@ class Door(MsgspecDTO[T], Generic[T]):
         return schema_creator.for_field_definition(FieldDefinition.from_annotation(cls.model_type))
 
 
-class _Body(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Body(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every body shares."""
 
 
-class InputMessage(_Body, frozen=True, kw_only=True):
+class InputMessage(Body, frozen=True, kw_only=True):
     """A message of a run's input: `content`, or `parts` where there is more than text."""
 
     type: Literal["message"] = "message"
@@ -62,7 +62,7 @@ class InputMessage(_Body, frozen=True, kw_only=True):
         return "".join(part.text for part in self.parts or () if isinstance(part, TextPart))
 
 
-class SubmitBody(_Body, frozen=True, kw_only=True):
+class SubmitBody(Body, frozen=True, kw_only=True):
     """What to do: exactly one of `prompt` and `input`; everything else has a default."""
 
     prompt: Text | None = None
@@ -129,7 +129,7 @@ class Submitted(Struct, kw_only=True, frozen=True):
     stream_url: str
 
 
-class Output(_Body, frozen=True, kw_only=True):
+class Output(Body, frozen=True, kw_only=True):
     """One tool's result."""
 
     call_id: Text
@@ -137,13 +137,13 @@ class Output(_Body, frozen=True, kw_only=True):
     success: bool = True
 
 
-class OutputsBody(_Body, frozen=True, kw_only=True):
+class OutputsBody(Body, frozen=True, kw_only=True):
     """Results of tools that the client runs."""
 
     outputs: Annotated[list[Output], Meta(min_length=1)]
 
 
-class InputBody(_Body, frozen=True, kw_only=True):
+class InputBody(Body, frozen=True, kw_only=True):
     """Something to say to a run while it works; the same `delivery_id` again is the same thing said."""
 
     text: Text
@@ -159,7 +159,7 @@ class Delivery(Struct, kw_only=True, frozen=True, omit_defaults=True):
     seq: int | None = None
 
 
-class DecisionBody(_Body, frozen=True, kw_only=True):
+class DecisionBody(Body, frozen=True, kw_only=True):
     """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied."""
 
     decision: Literal["approved", "approved_for_run", "denied"]
@@ -167,7 +167,7 @@ class DecisionBody(_Body, frozen=True, kw_only=True):
     by: Annotated[str, Meta(min_length=1, max_length=128)] = "user"
 
 
-class ThreadBody(_Body, frozen=True, kw_only=True):
+class ThreadBody(Body, frozen=True, kw_only=True):
     """A new thread; everything is optional."""
 
     model_id: str | None = None
@@ -179,7 +179,7 @@ class ThreadBody(_Body, frozen=True, kw_only=True):
     metadata: Metadata | None = None
 
 
-class ThreadPatch(_Body, frozen=True, kw_only=True):
+class ThreadPatch(Body, frozen=True, kw_only=True):
     """Changes to a thread: a field that is absent stays, one that is null is cleared."""
 
     model_id: str | UnsetType | None = UNSET

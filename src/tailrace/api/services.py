@@ -16,6 +16,7 @@ from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
 from tailrace.settings import Settings
 from tailrace.store.base import Store
+from tailrace.tools.remote import Broker
 from tailrace.upstream.registry import Registry
 from tailrace.upstream.traffic import Traffic
 
@@ -33,6 +34,7 @@ class Services:
     store: Store
     registry: Registry
     agents: Agents
+    broker: Broker | None
     traffic: Traffic
     reader: RunReader
     control: Control
