@@ -44,11 +44,13 @@ async def test_input_is_heard_after_the_steps_tools(start: Start, upstream, work
     (work / "x.go").touch()
     events, response = await read(server, run_id)
     assert user_said(server) == ["go", "left"]
-    place = [item.id for item in response.output_items].index("d1")
+    place = [item.id for item in response.output_items].index("said_d1")
     assert place > response.output_items.index(outputs(response)[0])
     told = await receipt(server, run_id, delivery)
     assert told["status"] == "delivered"
-    assert events[int(str(told["seq"])) - 1].payload.final_item == MessageItem(id="d1", content="left", origin="user")
+    assert events[int(str(told["seq"])) - 1].payload.final_item == MessageItem(
+        id="said_d1", content="left", origin="user"
+    )
     with pytest.raises(ClientError) as refused:
         await say(server, run_id, "too late")
     assert refused.value.status == 409

@@ -1,10 +1,28 @@
 """What a run does next, as a table of states."""
 
+from functools import partial
+
 import pytest
+from msgspec.structs import replace
 
 from tailrace.fold.reducer import Reducer
-from tailrace.runs.step import FAILED, LOST, Abandon, CallModel, Command, Decline, Finish, Policy, Wait, decide
-from tailrace.schema.events import ItemDone, ItemStart, Payload, StepDone, StepStart
+from tailrace.runs.step import (
+    FAILED,
+    LOST,
+    UNKNOWN,
+    Abandon,
+    CallModel,
+    Command,
+    Decline,
+    Finish,
+    Policy,
+    Ruling,
+    RunTools,
+    Told,
+    Wait,
+    decide,
+)
+from tailrace.schema.events import ItemCancelled, ItemDone, ItemStart, Payload, StepDone, StepStart
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tests.support.events import START
 
@@ -69,3 +87,23 @@ def test_a_run_may_end_with_its_clients_calls():
     for seq, payload in enumerate([START, *step(1, "tool_calls", *CALLED)], 1):
         state.apply(seq, seq, payload)
     assert decide(state, POLICY, "end") == Finish("tool_calls")
+
+
+def test_c2_what_was_begun_and_broken_off_is_unknown_unless_it_may_be_run_again():
+    """Pure: the log says how often an output began; the tool says whether it may again; so often, and no more."""
+    begun: list[Payload] = [
+        ItemStart(item_id="o", item_type="function_call_output", call_id="c"), ItemCancelled(item_id="o")
+    ]  # fmt: skip
+    again = [replace(begun[0], item_id="o2"), replace(begun[1], item_id="o2")]
+    called = [replace(step(1, "tool_calls")[0], client_tools=[]), *CALLED, step(1, "tool_calls")[1]]
+    for payloads, idempotent, command in (
+        (called, False, RunTools((CALL,))),
+        ([*called, *begun], False, Decline((Told(CALL, UNKNOWN),))),
+        ([*called, *begun], True, RunTools((CALL,))),
+        ([*called, *begun, *again], True, Decline((Told(CALL, UNKNOWN),))),
+    ):
+        state = Reducer()
+        for seq, payload in enumerate([START, *payloads], 1):
+            state.apply(seq, seq, payload)
+        rules = partial(lambda idempotent, _call: Ruling(idempotent=idempotent), idempotent)
+        assert decide(state, POLICY, rules=rules) == command

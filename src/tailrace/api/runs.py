@@ -156,10 +156,11 @@ async def post_input(run_id: FromPath[str], data: JSONBody[InputBody], services:
 @get("/api/v2/runs/{run_id:str}/input/{delivery_id:str}")
 async def get_delivery(run_id: FromPath[str], delivery_id: FromPath[str], services: Injected) -> Delivery:
     """The receipt for something said to a run: where in its log it was delivered, or that it never was."""
-    if all(said.delivery_id != delivery_id for said in await services.store.inputs(run_id)):
+    said = {each.delivery_id: each for each in await services.store.inputs(run_id)}
+    if delivery_id not in said:
         await services.store.get_run(run_id)
         raise NotFound(f"nothing was said to run {run_id} as {delivery_id!r}")
-    seq = await services.reader.seq_of(run_id, delivery_id)
+    seq = await services.reader.seq_of(run_id, said[delivery_id].item_id)
     over = seq is None and (await services.reader.response(run_id)).status in ENDED
     status: Literal["waiting", "delivered", "undelivered"] = "undelivered" if over else "waiting"
     return Delivery(run_id=run_id, delivery_id=delivery_id, status="delivered" if seq else status, seq=seq)

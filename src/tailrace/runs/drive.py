@@ -122,9 +122,9 @@ class Driver:
         if run.protocol != "native":
             return False
         said = [
-            MessageItem(id=each.delivery_id, content=each.text, origin="user")
+            MessageItem(id=each.item_id, content=each.text, origin="user")
             for each in await self.store.inputs(run.run_id)
-            if writer.grammar.item_state(each.delivery_id) == "new"
+            if writer.grammar.item_state(each.item_id) == "new"
         ]
         await writer.append([event for item in said for event in whole(item)], trace)
         return bool(said)

@@ -45,10 +45,15 @@ class StoredRun(Struct, kw_only=True, frozen=True):
 
 
 class Input(Struct, kw_only=True, frozen=True):
-    """What is said to a run while it works."""
+    """What is said to a run while it works, and the id of the item that its model hears it by."""
 
     delivery_id: str
     text: str
+
+    @property
+    def item_id(self) -> str:
+        """No other item of the run has one like it."""
+        return f"said_{self.delivery_id}"
 
 
 class Projection(Struct, kw_only=True, frozen=True):
