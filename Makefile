@@ -3,9 +3,10 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install runtime serve test topologies test-clients quick lint chaos bench pin clean
+.PHONY: help install runtime serve test topologies test-clients quick lint chaos soak bench pin clean
 
 BIN = .venv/bin
+BIOME = .venv/node/node_modules/.bin/biome
 ARGS ?=
 # Two workers: a test that starts a server has two processes of its own.
 PYTEST = $(BIN)/python -m pytest -q -n 2
@@ -62,9 +63,15 @@ lint: install  ## style, format, types, import floors, purity, budgets
 	@$(BIN)/python scripts/check_purity.py
 	$(call stage,lint,budgets)
 	@$(BIN)/python scripts/check_budgets.py
+	$(call stage,lint,the page)
+	@if [ -x $(BIOME) ]; then $(BIOME) check --log-level=error ui tests/page; \
+		else echo 'lint     the page is not looked over: npm is missing'; fi
 
 chaos: install  ## half an hour of kill -9 and worse, seed printed: make chaos ARGS="--minutes 5 --seed 1"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: install  ## an hour of 200 mixed streams with faults; fails on a leak: make soak ARGS="--minutes 3 --seed 1"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: install  ## what streaming costs, beside a bare passthrough: make bench ARGS="--quick"
 	@$(BIN)/python -m bench $(ARGS)

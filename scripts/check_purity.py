@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "tailrace"
 PURE = ("schema", "wire", "fold", "adapters", "dialects", "runs/step.py", "runs/history.py", "runs/recovery.py")
 JSON_DOOR = "schema/codec.py"
+LOCK = (
+    f"{JSON_DOOR}: import of threading.Lock"  # msgspec learns a type once: in one thread, or it reads where nothing is
+)
 
 IMPURE_MODULES = {
     "aiohttp", "anyio", "asyncio", "concurrent", "contextvars", "fileinput", "glob", "http", "io",
@@ -73,7 +76,8 @@ def check(package: Path) -> list[str]:
         name = path.relative_to(package).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"), name)
         if is_pure(name):
-            problems += [f"{name}:{line}: {what}, on a pure floor" for line, what in impurities(tree)]
+            found = [(line, what) for line, what in impurities(tree) if f"{name}: {what}" != LOCK]
+            problems += [f"{name}:{line}: {what}, on a pure floor" for line, what in found]
         if name != JSON_DOOR:
             problems += [f"{name}:{line}: {what}; JSON goes through {JSON_DOOR}" for line, what in json_doors(tree)]
     return problems

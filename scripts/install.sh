@@ -61,6 +61,9 @@ make_venv() {
 # What the tests run for real. Where it cannot be had, the tests that need it are skipped, and say so.
 has() { # NAME: is this system package's program there?
     case $1 in
+    chromium) command -v chromium >/dev/null 2>&1 ;;
+    nodejs) command -v node >/dev/null 2>&1 ;;
+    npm) command -v npm >/dev/null 2>&1 ;;
     redis-server) command -v redis-server >/dev/null 2>&1 ;;
     postgresql) command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
     bubblewrap) command -v bwrap >/dev/null 2>&1 ;;
@@ -71,7 +74,9 @@ has() { # NAME: is this system package's program there?
 
 get_system_packages() {
     missing=
-    for package in redis-server postgresql libfaketime bubblewrap ripgrep; do has "$package" || missing="$missing $package"; done
+    for package in redis-server postgresql libfaketime bubblewrap ripgrep chromium nodejs npm; do
+        has "$package" || missing="$missing $package"
+    done
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
         say "missing for some tests, which are skipped:$missing (sudo apt-get install$missing)"
@@ -82,6 +87,16 @@ get_system_packages() {
     apt-get update -qq
     # shellcheck disable=SC2086  # names of packages, one word each
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# What looks the page over: its linter, and the tests' rules of accessibility. Neither is part of the package.
+NODE_TOOLS="@biomejs/biome@2.6.8 axe-core@4.14.1"
+
+get_node_tools() {
+    command -v npm >/dev/null 2>&1 || return 0
+    say "tools for the page ($NODE_TOOLS)"
+    # shellcheck disable=SC2086  # names of packages, one word each
+    npm install --silent --no-audit --no-fund --no-save --prefix .venv/node $NODE_TOOLS >/dev/null
 }
 
 usable() { # a .venv that was made here (scripts in it hold its path) and whose interpreter is still there
@@ -98,10 +113,11 @@ pip() { .venv/bin/python -m pip install -qq --constraint constraints.txt "$@"; }
 pip pip # an older one knows neither dependency groups nor build constraints
 say "packages ($kind)"
 if [ "$kind" = dev ]; then
-    pip --build-constraint constraints.txt --editable '.[redis,postgres]' --group dev
+    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]' --group dev
     get_system_packages
+    get_node_tools
     printf '%s\n' "$fingerprint" >.venv/installed-runtime
 else
-    pip --build-constraint constraints.txt --editable '.[redis,postgres]'
+    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]'
 fi
 printf '%s\n' "$fingerprint" >"$stamp"

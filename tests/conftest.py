@@ -4,11 +4,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tailrace.cli.serve import configure_logging
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import Served, serving, settings
 from tests.support.topology import TOPOLOGIES, standing_on
+
+# How long an example takes says more of the machine than of the code: no test is timed.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,7 +31,7 @@ def topology(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    """A scripted upstream that speaks all three wires."""
+    """A scripted upstream that speaks every wire."""
     async with ScriptedUpstream() as running:
         yield running
 

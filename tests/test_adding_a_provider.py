@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from tailrace.testing.moves import Text
-from tailrace.testing.upstream import ScriptedUpstream, key_digest
+from tailrace.testing.performer import key_digest
+from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import prepare
 
 ROOT = Path(__file__).parent.parent

@@ -47,7 +47,9 @@ from tailrace.tools.remote import Broker, remote_tool
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
+from tailrace.upstream.socket_policy import SocketPolicy
 from tailrace.upstream.traffic import Traffic
+from tailrace.upstream.websocket import Sockets
 from tailrace.workers.announcer import Announcer
 from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
@@ -173,8 +175,9 @@ async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
     tracing: Tracing, agents: Agents, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
-    upstream = await stack.enter_async_context(Upstream())
-    caller = ModelCaller(upstream, _timeouts(settings), _retries(settings), environ, traffic)
+    http = await stack.enter_async_context(Upstream())
+    ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
+    caller = ModelCaller(ways, _timeouts(settings), _retries(settings), environ, traffic)
     roles = settings.server.roles
     does = frozenset(kind for kind, role in DONE_BY.items() if role in roles)
     driver = Driver(caller, known, engines.store, tracing, agents, now_ms, does, _passer(engines))
@@ -294,6 +297,13 @@ def _timeouts(settings: Settings) -> Timeouts:
         connect_s=up.connect_s, response_s=up.response_s, first_event_s=up.first_event_s, idle_s=up.idle_s,
         total_s=up.total_s,
     )  # fmt: skip
+
+
+def _sockets(settings: Settings) -> SocketPolicy:
+    own = settings.upstream.websocket
+    return SocketPolicy(
+        connect_s=own.connect_s, first_event_s=own.first_event_s, idle_s=own.idle_s, reuse_s=own.reuse_s
+    )
 
 
 def _retries(settings: Settings) -> RetryPolicy:

@@ -87,6 +87,18 @@ class Defaults(_Section, frozen=True, kw_only=True):
     model: str | None = None
 
 
+class WebSocketSettings(_Section, frozen=True, kw_only=True):
+    """Providers' calls that go over a WebSocket, in seconds: a handshake, the first event, the next one.
+
+    `reuse_s`: how long a conversation's socket is kept for its next call (0: for as long as the provider keeps it).
+    """
+
+    connect_s: Positive = 10.0
+    first_event_s: Positive = 60.0
+    idle_s: Positive = 300.0
+    reuse_s: NotNegative = 30.0
+
+
 class UpstreamSettings(_Section, frozen=True, kw_only=True):
     """The way to providers: timeouts and retries, in seconds.
 
@@ -101,6 +113,7 @@ class UpstreamSettings(_Section, frozen=True, kw_only=True):
     attempts: Count = 4
     retry_total_s: NotNegative = 60.0
     restarts: NotNegativeCount = 0
+    websocket: WebSocketSettings = WebSocketSettings()
 
 
 class Limits(_Section, frozen=True, kw_only=True):

@@ -17,6 +17,28 @@ def anthropic(kind: str, message: str = "No.") -> bytes:
     return codec.encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"})
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (400, "ValidationException", "invalid_request"),
+        (403, "ExpiredTokenException:http://internal.amazon.com/coral/com.amazon.coral.service/", "authentication"),
+        (403, "AccessDeniedException", "permission"),
+        (403, "com.amazon.coral.service#UnrecognizedClientException", "authentication"),
+        (404, "ResourceNotFoundException", "not_found"),
+        (408, "ModelTimeoutException", "timeout"),
+        (424, "ModelErrorException", "server_error"),
+        (429, "ThrottlingException", "rate_limited"),
+        (429, "ModelNotReadyException", "overloaded"),
+        (503, "ServiceUnavailableException", "overloaded"),
+        (400, "ServiceQuotaExceededException", "quota_exceeded"),
+    ],
+)
+def test_aws_names_the_error_beside_the_body(status, kind, code):
+    """With a namespace in front or an address behind."""
+    error = http_error(status, {"x-amzn-ErrorType": kind}, b'{"Message":"No."}')
+    assert (error.code, error.message) == (code, "No.")
+
+
 def test_every_code_is_known_to_the_schema():
     """The tables lead to codes that say what kind of failure it was, and whether another try is of any use."""
     assert {*WORDS.values(), *STATUSES.values()} <= FAULTS.keys()
@@ -130,6 +152,12 @@ def test_every_word_of_a_vendor_is_in_the_table(wire: str, word: str):
         (529, anthropic("overloaded_error"), "overloaded", True),
         (418, b"", "invalid_request", False),
         (400, b'{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"No."}}', "invalid_request", False),
+        (
+            400,
+            b'{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}],"message":"No."}}',
+            "authentication",
+            False,
+        ),
         (429, b'[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"No."}}]', "rate_limited", True),
         (400, b'{"message":"No.","__type":"ThrottlingException"}', "rate_limited", True),
         (400, b'{"object":"error","message":"No.","type":"BadRequestError","code":400}', "invalid_request", False),

@@ -1,6 +1,7 @@
 """What the chat wire is asked."""
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.adapters.canonical import UNSEEN
 from tailrace.adapters.openai_chat_completions.quirks import BETWEEN
@@ -117,6 +118,15 @@ def test_system_messages_keep_their_place():
     ]  # fmt: skip
 
 
+def test_what_the_system_shows_the_user_shows():
+    """Its own role takes text only; nothing is lost, also at the head."""
+    shown = replace(system("see"), parts=[ImagePart(url=PNG)])
+    for row in ({}, {"many_system_messages": True}):
+        said = messages(system("a"), shown, user(), quirks=row)
+        assert [each["role"] for each in said] == ["system", "user", "user"]
+        assert [part["type"] for part in said[1]["content"]] == ["text", "image_url"]
+
+
 def test_images_and_files_in_input():
     """URLs as they are; `original` is the nearest detail that the wire knows."""
     parts = [
@@ -196,6 +206,7 @@ def test_probabilities_and_tiers():
     assert build(ask(user(), top_logprobs=2), {})["logprobs"] is True
     assert build(ask(user(), top_logprobs=0), {})["top_logprobs"] == 0
     assert build(ask(user(), service_tier="standard_only"), {})["service_tier"] == "default"
+    assert "service_tier" not in build(ask(user(), service_tier="auto"), {})
 
 
 def test_a_cache_key_is_said_where_the_host_knows_it():
@@ -393,6 +404,7 @@ def test_a_cache_key_in_a_header():
     """Where the host takes it there."""
     row = {"prompt_cache_header": "x-grok-conv-id"}
     assert own_headers(ask(user(), prompt_cache_key="k"), row) == {"x-grok-conv-id": "k"}
+    assert own_headers(ask(user(), prompt_cache_key="a\r\nb: c"), row)["x-grok-conv-id"].isalnum()
     assert own_headers(ask(user()), row) == own_headers(ask(user(), prompt_cache_key="k"), {}) == {}
 
 

@@ -40,9 +40,17 @@ ASKED = {
 # What the harness keeps itself, and a hint without which the answer is the same.
 UNSAID = {
     ("anthropic-messages", "max_tool_calls"),
+    ("bedrock-converse", "max_tool_calls"),
+    ("ollama", "max_tool_calls"),
     ("openai-chat-completions", "max_tool_calls"),
     ("anthropic-messages", "prompt_cache_key"),
+    ("bedrock-converse", "prompt_cache_key"),
+    ("ollama", "prompt_cache_key"),
     ("openai-chat-completions", "prompt_cache_key"),
+    ("google-gemini", "max_tool_calls"),
+    ("google-gemini", "prompt_cache_key"),
+    ("google-gemini", "user"),
+    ("ollama", "user"),
 }
 
 
@@ -70,10 +78,27 @@ def test_a_field_is_said_or_refused(wire, name):
     [
         ("openai-responses", {"top_k", "stop", "seed", "frequency_penalty", "presence_penalty"}),
         ("openai-chat-completions", {"top_k", "reasoning_summary", "thinking_budget"}),
+        ("google-gemini", {"verbosity", "reasoning_summary"}),
         (
             "anthropic-messages",
             {"seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity", "reasoning_summary"},
         ),
+        (
+            "bedrock-converse",
+            {
+                "seed",
+                "frequency_penalty",
+                "presence_penalty",
+                "top_logprobs",
+                "verbosity",
+                "reasoning_summary",
+                "parallel_tool_calls",
+                "top_k",
+                "reasoning_effort",
+                "thinking_budget",  # the last three: of this model
+            },
+        ),
+        ("ollama", {"reasoning_summary", "verbosity", "service_tier", "parallel_tool_calls"}),
     ],
 )
 def test_what_each_wire_has_no_words_for(wire, refused):
@@ -134,7 +159,8 @@ def test_the_row_of_the_model_and_the_quirks_of_the_provider_count_in_a_check():
 def test_hosted_tools_go_to_their_own_wire_only(wire):
     """As they came; to another one the place is named."""
     own = HostedTool(wire=wire, data={"type": "web_search", "name": "web_search", "max_uses": 3})
-    assert WIRES[wire].build(ask(user(), tools=[LOOK, own]), {})["tools"][1] == own.data
+    body = WIRES[wire].build(ask(user(), tools=[LOOK, own]), {})
+    assert body.get("toolConfig", body)["tools"][1] == own.data
     other = HostedTool(wire=next(name for name in ALL if name != wire), data={"type": "web_search"})
     with pytest.raises(InvalidRequest) as raised:
         check(wire, "model-1", {}, Generation(tools=[LOOK, other]))

@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.adapters.anthropic_messages.request import build as messages
-from tailrace.adapters.openai_chat_completions.request import build as chat
-from tailrace.adapters.openai_responses.request import build as responses
+from tailrace.adapters.wires import WIRES
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.request import NamedToolChoice, Tool
@@ -25,7 +23,11 @@ generations = st.fixed_dictionaries(
         "temperature": st.floats(0, 2),
     },
 )
-models = st.sampled_from(["model-1", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5"])
+models = st.sampled_from([
+    "model-1", "gpt-4o", "claude-haiku-4-5", "claude-sonnet-5", "claude-opus-5-5", "gpt-oss:20b",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-opus-5-5", "amazon.nova-2-lite-v1:0",
+    "gemini-2.5-pro", "gemini-3-pro",
+])  # fmt: skip
 
 
 def outcome(build, request):
@@ -36,11 +38,12 @@ def outcome(build, request):
         return error.field
 
 
-@pytest.mark.parametrize("build", [responses, messages, chat])
+@pytest.mark.parametrize("wire", sorted(WIRES))
 @given(items=any_items, generation=generations, model=models)
-def test_a_request_is_json_or_refused_by_name(build, items, generation, model):
+def test_a_request_is_json_or_refused_by_name(wire, items, generation, model):
     """Whatever a conversation holds: JSON, the same each time, or InvalidRequest with a field; never another error."""
     request = ask(*items, model=model, **generation)
+    build = WIRES[wire].build
     first, again = outcome(build, request), outcome(build, request)
     assert first
     assert first == again

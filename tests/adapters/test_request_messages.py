@@ -3,8 +3,9 @@
 import pytest
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
-from tailrace.adapters.anthropic_messages.request import BEGIN, CONTINUE, build, own_headers
+from tailrace.adapters.anthropic_messages.request import build, own_headers
 from tailrace.adapters.canonical import look_up
+from tailrace.adapters.turns import BEGIN, CONTINUE
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, TextPart
 from tailrace.schema.request import NamedToolChoice, OutputFormat, Tool

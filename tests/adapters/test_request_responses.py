@@ -3,10 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
-from tailrace.adapters.openai_responses.request import build
+from tailrace.adapters.openai_responses.request import build, own_headers
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, ProviderItem, RefusalPart, TextPart
 from tailrace.schema.request import AllowedTools, CustomTool, HostedTool, NamedToolChoice, OutputFormat, Tool
+from tailrace.upstream.registry import load_builtin
 from tests.support.items import ELSEWHERE, agent, ask, call, opaque, output, system, thought, user
 
 PNG = "data:image/png;base64,iVBORw0K"
@@ -70,6 +71,12 @@ def test_outputs_follow_their_calls_at_once_where_they_must():
     assert [each["type"] for each in said(*turn)] == kinds
     strict = build(ask(*turn), {"strict_pairing": True})["input"]
     assert [each.get("call_id") for each in strict] == [None, "c1", "c1", "c2", "c2", None]
+
+
+def test_the_system_speaks_as_a_developer_where_the_host_knows_one():
+    """Copies of the API may not."""
+    plain = build(ask(system("be brief"), user()), {"developer_role": False})["input"]
+    assert [each["role"] for each in plain] == ["system", "user"]
 
 
 def test_padding_is_left_out_where_it_may_be():
@@ -280,3 +287,72 @@ def test_the_providers_own_items_go_back_as_they_came():
     own = ProviderItem(id="ws_1", provider_type="web_search_call", data=data)
     other = ProviderItem(id="p", provider_type="server_tool_use", data={"type": "server_tool_use"})
     assert said(own, other) == [data]
+
+
+# --- endpoints that take not all of it --------------------------------------------------------------------------
+
+CODEX = load_builtin()["openai-codex"].quirks
+
+
+def codex(*items, **generation):
+    return build(replace(ask(*items, **generation), thread_id="thread-1"), CODEX)
+
+
+def test_the_codex_endpoint_is_never_told_what_it_refuses():
+    """Limits and sampling are left unsaid, also those that a client adds in the wire's own words; what it must have is
+    there: nothing is stored, and encrypted reasoning comes back, asked for once."""
+    body = codex(
+        user(), instructions="be kind", max_output_tokens=9, temperature=0.5, top_p=0.5, top_logprobs=3, user="u",
+        reasoning_effort="low", verbosity="low", service_tier="flex",
+        extra={"openai-responses": {"truncation": "auto", "include": ["reasoning.encrypted_content"], "metadata": {}}},
+    )  # fmt: skip
+    assert body == {
+        "model": "model-1",
+        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "text": {"verbosity": "low"},
+        "service_tier": "flex",
+        "prompt_cache_key": "thread-1",
+        "instructions": "be kind",
+    }
+
+
+def test_an_item_goes_back_to_codex_without_its_id():
+    """Reasoning is known by what it encrypts; calls and outputs by their call."""
+    body = codex(user(), thought("a", "encrypted_content", "gAAAA"), call(), output())
+    assert not [item for item in body["input"] if "id" in item]
+    assert [item.get("call_id") for item in body["input"]] == [None, None, "c1", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("items", "instructions", "roles"),
+    [
+        ([system("be kind"), user()], "be kind", ["user"]),
+        ([system("be kind"), system("be brief"), user()], "be kind", ["developer", "user"]),
+        ([system("be kind")], "be kind", ["user"]),
+        ([system("be kind"), system("be brief")], "be kind", ["developer", "user"]),
+        ([user()], "", ["user"]),
+    ],
+)
+def test_codex_has_instructions_and_something_to_answer(items, instructions, roles):
+    """The first of the system's messages, where none were given; where the system alone spoke, its last word again."""
+    body = codex(*items)
+    assert body["instructions"] == instructions
+    assert [item["role"] for item in body["input"]] == roles
+    if not any(item.origin == "user" for item in items):
+        assert body["input"][-1]["content"] == [{"type": "input_text", "text": items[-1].content}]
+
+
+def test_the_caches_key_is_independent_of_the_sessions_headers():
+    """A request's own key goes before the conversation's; without a conversation there are neither."""
+    named = replace(ask(user(), prompt_cache_key="mine"), thread_id="thread-1")
+    assert build(named, CODEX)["prompt_cache_key"] == "mine"
+    told = {"session-id": "thread-1", "thread-id": "thread-1", "x-client-request-id": "thread-1"}
+    assert own_headers(named, CODEX) == told
+    assert own_headers(ask(user()), CODEX) == {}
+    assert "prompt_cache_key" not in build(ask(user()), CODEX)
+    assert own_headers(named, {}) == {}
+    assert "prompt_cache_key" not in build(replace(named, generation=ask(user()).generation), {})

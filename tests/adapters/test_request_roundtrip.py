@@ -64,3 +64,40 @@ def test_a6_reasoning_details_of_the_chat_wire():
     answer = {"id": "c", "object": "chat.completion", "model": "m",
               "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}  # fmt: skip
     assert again("openai-chat-completions", answer)["messages"][1] == message
+
+
+def test_a6_signed_parts_of_the_gemini_wire():
+    """Thoughts, texts, the provider's own parts and calls, each with its signature: the same parts in order."""
+    parts = [
+        {"text": "hm", "thought": True, "thoughtSignature": "AAAA"},
+        {"text": "I look.", "thoughtSignature": "AAAB"},
+        {"toolCall": {"id": "t", "toolType": "GOOGLE_SEARCH_WEB", "args": {}}, "thoughtSignature": "AAAC"},
+        {"toolResponse": {"id": "t", "response": {"found": "x" * 99}}, "thoughtSignature": "AAAD"},
+        {"executableCode": {"language": "PYTHON", "code": "1"}},
+        {"functionCall": {"id": "call_1", "name": "look", "args": {"at": "sky"}}, "thoughtSignature": "AAAE"},
+    ]
+    answer = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]}
+    assert again("google-gemini", answer)["contents"][1] == {"role": "model", "parts": parts}
+
+
+def test_a6_c18_blocks_of_the_converse_wire():
+    """Reasoning with its signature, redacted reasoning, the provider's own tool and the call: the same, in order."""
+    content = [
+        {"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "EqQB+/=="}}},
+        {"reasoningContent": {"redactedContent": "RXE+/w=="}},
+        {"text": "I look."},
+        {"toolUse": {"toolUseId": "srv_1", "name": "nova_grounding", "type": "server_tool_use", "input": {"q": "sky"}}},
+        {"toolResult": {"toolUseId": "srv_1", "type": "nova_grounding_result", "content": [{"text": "[HIDDEN]"}]}},
+        {"toolUse": {"toolUseId": "call_1", "name": "look", "input": {"at": "sky"}}},
+    ]
+    answer = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use",
+              "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}}  # fmt: skip
+    assert again("bedrock-converse", answer)["messages"][1] == {"role": "assistant", "content": content}
+
+
+def test_a6_thinking_of_ollama():
+    """Thinking, text and the call with its arguments as an object."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}
+    message = {"role": "assistant", "content": "I look.", "thinking": "hm", "tool_calls": [call]}
+    answer = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
+    assert again("ollama", answer)["messages"][1] == message

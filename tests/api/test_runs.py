@@ -306,12 +306,13 @@ async def test_c19_length_with_open_calls_leaves_none_dangling(server: Served, w
     assert not any(output.success for output in outputs.values())
 
 
-async def test_c18_thinking_goes_back_byte_for_byte(server: Served):
-    """The scripted Messages wire refuses, as the real one does, a tool turn without its signed thinking."""
+@pytest.mark.parametrize("wire", ["messages", "bedrock"])
+async def test_c18_thinking_goes_back_byte_for_byte(server: Served, wire: str):
+    """These scripted wires refuse, as the real ones do, a tool turn without its signed thinking."""
     server.upstream.enqueue(
         [Reasoning("First I look."), Reasoning("", redacted=True), Call("weather", '{"city":"Paris"}')], [Text("Mild.")]
     )
-    run_id = (await server.client.submit(prompt="x", tools=[WEATHER], model_id="messages/m", thinking_budget=2048))[
+    run_id = (await server.client.submit(prompt="x", tools=[WEATHER], model_id=f"{wire}/m", thinking_budget=2048))[
         "run_id"
     ]
     waiting = await until(server, run_id, "requires_action")
@@ -356,9 +357,11 @@ async def test_c30_c31_just_the_tools_asked_for_are_offered(server: Served, wire
     await run(server, tools=[WEATHER, other], model_id=f"{wire}/m")
     await run(server, model_id=f"{wire}/m")
     offered, none = (request.body for request in server.upstream.requests)
-    names = [tool.get("name") or tool["function"]["name"] for tool in offered["tools"]]
-    assert names == ["weather", "now"]
-    assert "tools" not in none
+    tools = offered.get("toolConfig", offered)["tools"]
+    tools = tools[0].get("functionDeclarations", tools)
+    functions = [tool.get("function") or tool.get("toolSpec") or tool for tool in tools]
+    assert [function["name"] for function in functions] == ["weather", "now"]
+    assert not {"tools", "toolConfig"} & none.keys()
 
 
 async def test_a17_a_refused_key_is_not_tried_again(server: Served):

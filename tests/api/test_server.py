@@ -194,7 +194,7 @@ async def test_without_an_exporter_events_name_spans_all_the_same(server: Served
         assert ("0af7651916cd43dd8448eb211c80319c" in contexts[0].traceparent) is (run_id == "with")
 
 
-@pytest.mark.parametrize("wire", ["openai-responses", "anthropic-messages", "openai-chat-completions"])
+@pytest.mark.parametrize("wire", ["openai-responses", "anthropic-messages", "openai-chat-completions", "google-gemini"])
 async def test_c60_a_key_stands_nowhere(
     tmp_path: Path,
     upstream: ScriptedUpstream,
@@ -203,7 +203,8 @@ async def test_c60_a_key_stands_nowhere(
     capfd: pytest.CaptureFixture[str],
 ):
     """A provider's key reaches the provider and nothing else, even if the provider echoes it."""
-    base = upstream.origin if wire == "anthropic-messages" else upstream.url
+    bases = {"anthropic-messages": upstream.origin, "google-gemini": f"{upstream.origin}/v1beta"}
+    base = bases.get(wire, upstream.url)
     given = settings(tmp_path, upstream, upstream={"attempts": 1})
     given = type(given)(**{**{f: getattr(given, f) for f in given.__struct_fields__},
         "providers": {"p": {"wire": wire, "base_url": base, "api_key_env": "P_KEY", "models": ["m"]}}})  # fmt: skip
@@ -216,7 +217,7 @@ async def test_c60_a_key_stands_nowhere(
             seen += [frame.data async for frame in server.client.frames(run_id)]
         for path in ("/metrics", "/openapi.json", f"/api/v2/runs/{run_id}"):
             seen.append((await status_of(server.url + path))[1])
-    assert upstream.requests[0].headers.get("authorization") or upstream.requests[0].headers.get("x-api-key")
+    assert {"authorization", "x-api-key", "x-goog-api-key"} & upstream.requests[0].headers.keys()
     files = contents(tmp_path)
     told = "".join(capfd.readouterr()) + caplog.text
     assert not any(SECRET.encode() in data for data in [*seen, *files, told.encode()])

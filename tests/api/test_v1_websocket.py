@@ -63,7 +63,7 @@ def text_of(heard: list[Json]) -> str:
     return "".join(part["text"] for item in output if item["type"] == "message" for part in item["content"])
 
 
-@pytest.mark.parametrize("wire", ["responses", "messages", "chat"])
+@pytest.mark.parametrize("wire", ["responses", "messages", "chat", "google"])
 async def test_turns_follow_one_another_and_remember(server: Served, wire: str):
     """What is not stored is kept by the connection: the next request brings the new input alone."""
     async with connected(server) as socket:

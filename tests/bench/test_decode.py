@@ -35,6 +35,9 @@ def test_what_a_route_names():
         "model": "gemini/3", "action": "generateContent",
     }  # fmt: skip
     assert named_in("/model/{model}/converse", "/model/a.b/converse") == {"model": "a.b"}
+    versions = "/{api:v1beta|v1/projects/[^/]+}/models/{model}:{action}"  # of the base URL, and so not of the path
+    assert named_in(versions, "/models/m:stream") == {"model": "m", "action": "stream"}
     assert named_in("/v1/messages", "/v1/messages") == {}
+    assert named_in("/{api:v1|a/[^/]+/b}/models/{model}:{method}", "/models/m:go") == {"model": "m", "method": "go"}
     with pytest.raises(ValueError, match="is not of the route"):
         named_in(route, "/models")

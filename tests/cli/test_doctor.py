@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tailrace.testing.moves import Fail, HttpError, Move, Text
-from tailrace.testing.upstream import ScriptedUpstream, key_digest
+from tailrace.testing.performer import key_digest
+from tailrace.testing.upstream import ScriptedUpstream
 
 KEYS = ["sk-good-0123456789", "sk-bad-0123456789"]
 WIRES = {"r": "openai-responses", "m": "anthropic-messages", "c": "openai-chat-completions"}

@@ -18,6 +18,7 @@ REQUESTS = {
         {"model": "m", "max_tokens": 900, "messages": [{"role": "user", "content": "x"}]},
     ),
     "openai-chat-completions": ("/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]}),
+    "google-gemini": ("beta/models/m:", {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}),
 }
 WIRES = list(REQUESTS)
 
@@ -28,7 +29,11 @@ async def record(upstream: ScriptedUpstream, wire: str, folder: Path, *, whole: 
     """A provider's answer with text and a call, as a file."""
     upstream.enqueue([Reasoning("Well."), Text("Grüße — 世界"), Call("now", '{"zone": "UTC"}', call_id="c1")])
     path, body = REQUESTS[wire]
-    data = codec.encode({**body, "stream": not whole})
+    if wire == "google-gemini":  # there the address says whether to stream
+        path += "generateContent" if whole else "streamGenerateContent?alt=sse"
+    else:
+        body = {**body, "stream": not whole}
+    data = codec.encode(body)
     async with aiohttp.ClientSession() as session, session.post(upstream.url + path, data=data) as reply:
         answer = await reply.read()
     assert reply.status == 200

@@ -49,6 +49,18 @@ async def test_run_reads_its_prompt_from_standard_input_and_goes_on_in_a_thread(
         assert "nobody" in refused.err
 
 
+@pytest.mark.parametrize("provider", ["bedrock", "ollama"])
+async def test_run_on_wires_that_are_no_protocols_of_ours(cli, server: Served, provider: str):
+    """Reasoning and text, then the second turn of the thread, which is told the first."""
+    first = await cli("run", "think, and remember Grüße", "--model", f"{provider}/m", "--url", server.url)
+    assert (first.code, "remember: Grüße" in first.out) == (0, True), first.err
+    thread = first.err.split()[1]
+    second = await cli("run", "what did I say", "--thread", thread, "--model", f"{provider}/m", "--url", server.url)
+    assert "remember Grüße" in second.out
+    wires = {"bedrock": "bedrock-converse", "ollama": "ollama"}
+    assert [request.wire for request in server.upstream.requests] == [wires[provider]] * 2
+
+
 async def test_a_run_that_fails_is_1_with_its_reason(cli, server: Served):
     """What came is printed; the reason is one line, however long and however many lines the provider made of it."""
     server.upstream.enqueue([Text("So far"), Fail("server_error", "It broke.\n" + "[red]why[/red] " * 40)])
@@ -262,3 +274,23 @@ async def test_doctor_says_what_is_configured_and_what_answers(cli, tmp_path: Pa
     assert "mine\topenai-responses\tanswers" in short
     assert not any("needs OPENAI_API_KEY" in line for line in short)
     assert any(line.endswith("more are not set up: `tailrace doctor --all` says what each needs") for line in short)
+
+
+async def test_run_with_a_model_of_gemini_s(cli, tmp_path: Path, upstream: ScriptedUpstream):
+    """The built-in provider, by its name alone; the thread goes on. Its key goes to it and is not shown."""
+    environ = {"GEMINI_API_KEY": "k-not-to-be-seen", "GOOGLE_GEMINI_BASE_URL": upstream.origin}
+    async with serving(settings(tmp_path / "data", upstream), upstream, environ) as server:
+        upstream.enqueue([Reasoning("Well."), Text("Hello.")])
+        first = await cli("run", "remember Grüße", "--model", "gemini/gemini-3-flash-preview", "--url", server.url)
+        assert (first.code, first.out) == (0, "Hello.\n")
+        thread = first.err.split()[1]
+        second = await cli(
+            "run", "what did I say", "--thread", thread, "--model", "gemini/gemini-2.5-pro", "--url", server.url
+        )
+        assert "remember Grüße" in second.out
+    assert [request.path.rpartition("/")[2] for request in upstream.requests] == [
+        "gemini-3-flash-preview:streamGenerateContent",
+        "gemini-2.5-pro:streamGenerateContent",
+    ]
+    assert upstream.requests[0].headers["x-goog-api-key"] == "***"
+    assert "k-not-to-be-seen" not in f"{first} {second}"

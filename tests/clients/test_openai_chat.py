@@ -14,7 +14,7 @@ from tailrace.testing.moves import Call, Fail, Finish, Gate, HttpError, Reasonin
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import Served, serving, settings
 
-WIRES = ("responses", "messages", "chat")
+WIRES = ("responses", "messages", "chat", "google")
 TOOL = {
     "type": "function",
     "function": {

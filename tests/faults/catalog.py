@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from time import time
+from typing import Any
 
 from tailrace.schema import codec
 from tailrace.schema.errors import Fault
@@ -24,7 +25,9 @@ from tailrace.testing.moves import (
     Stall,
     Text,
 )
+from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.testing.wires.base import ScriptedWire
+from tests.support.server import providers
 
 T = Fault.TRANSIENT
 LIMITED = T | Fault.RATE_LIMIT
@@ -121,6 +124,15 @@ TROUBLES: list[Trouble] = [
 ]  # fmt: skip
 
 
+PLACES = ("before output", "after text", "after a tool call")
+SAID: dict[str, list[Move]] = {
+    "before output": [],
+    "after text": [Text("So far, so good. ")],
+    "after a tool call": [Call("weather", '{"city":"Paris"}', call_id="c1")],
+}
+WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
+
 def garbage(wire: ScriptedWire) -> bytes:
     """A frame of the wire's framing whose content is none."""
     if wire.content_type.startswith("text/event-stream"):
@@ -128,3 +140,20 @@ def garbage(wire: ScriptedWire) -> bytes:
     if "json" in wire.content_type:
         return b'{"broken\n'
     return b"\x00\x00\x00\x20\x00\x00\x00\x00not the right sums"  # a binary frame with checksums
+
+
+def steps_of(trouble: Trouble, place: str, wire: ScriptedWire) -> list[Sequence[Move]]:
+    """What the upstream says in a run's first step, and in its second, where the trouble comes only then."""
+    fault = [Bytes(garbage(wire)) if move == Bytes(b"garbage") else move for move in trouble.moves]
+    said = SAID[place]
+    if not trouble.is_head:
+        return [[*said, *fault]]
+    if place == "before output":
+        return [fault]
+    return [[*said, Call("weather", "{}", call_id="c0")] if place == "after text" else said, fault]
+
+
+def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
+    """The provider of this wire, asked without a key."""
+    own = next(each for each in providers(upstream).values() if each["wire"] == wire.name)
+    return {**own, "auth": "bearer"}

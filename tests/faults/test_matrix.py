@@ -5,7 +5,6 @@ delivered or a word was seen; and no socket and no task is left behind. A wire j
 """
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,24 +30,17 @@ from tailrace.schema.events import (
 )
 from tailrace.schema.items import FunctionCallItem
 from tailrace.schema.response import Response
-from tailrace.testing.moves import Bytes, Call, Move, Text
+from tailrace.testing.moves import Move, Text
 from tailrace.testing.upstream import WIRES as SCRIPTED
 from tailrace.testing.upstream import RecordedRequest, ScriptedUpstream
 from tailrace.testing.wires.base import Asked, ScriptedWire
-from tests.faults.catalog import TROUBLES, Trouble, garbage
+from tests.faults.catalog import PLACES, TROUBLES, WEATHER, Trouble, steps_of, table
 from tests.support.server import serving, settings
 from tests.support.sockets import sockets_to
 from tests.support.topology import standing_on
 
 pytestmark = pytest.mark.slow
 
-PLACES = ("before output", "after text", "after a tool call")
-SAID: dict[str, list[Move]] = {
-    "before output": [],
-    "after text": [Text("So far, so good. ")],
-    "after a tool call": [Call("weather", '{"city":"Paris"}', call_id="c1")],
-}
-WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 ATTEMPTS = 2
 
 
@@ -78,14 +70,6 @@ class Field:
         return [request for request in self.upstream.requests if prompt in str(request.body)]
 
 
-def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
-    """The provider of this wire: the upstream's path, without what the wire adds itself."""
-    path, added = re.sub(r"\{.*?\}", "m", wire.path), WIRES[wire.name].path("m", True).partition("?")[0]
-    assert path.endswith(added)
-    base = upstream.origin + path.removesuffix(added)
-    return {"wire": wire.name, "base_url": base, "models": ["m"], "auth": "bearer"}
-
-
 @asynccontextmanager
 async def field_of(folder: Path, limit_s: float) -> AsyncIterator[Field]:
     """With so much patience; at the end no connection to the upstream is left."""
@@ -110,7 +94,7 @@ async def field_of(folder: Path, limit_s: float) -> AsyncIterator[Field]:
 async def fields(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[bool, Field]]:
     """One without patience, for silence, where a busy machine may be taken for a silent provider; one with much."""
     folder: Path = tmp_path_factory.mktemp("faults")
-    async with field_of(folder / "hasty", 0.2) as hasty, field_of(folder / "patient", 10.0) as patient:
+    async with field_of(folder / "hasty", 0.3) as hasty, field_of(folder / "patient", 10.0) as patient:
         yield {True: hasty, False: patient}
 
 
@@ -162,7 +146,7 @@ def check_log(events: list[Event], response: Response) -> None:
     assert state.unanswered == []
 
 
-def check_end(trouble: Trouble, place: str, response: Response) -> None:
+def check_end(trouble: Trouble, response: Response) -> None:
     """The right kind of error, and in it what fired."""
     error = response.error
     if error is None:
@@ -173,8 +157,9 @@ def check_end(trouble: Trouble, place: str, response: Response) -> None:
     assert faults in trouble.ends, error
     assert error.retryable == (Fault.TRANSIENT in faults)
     if Fault.TIMEOUT in faults:
-        early = {"response", "first_event"} if place == "before output" else set()
-        assert details["watchdog"] in {trouble.watchdog, *early}
+        # On a busy machine the first words may be late, too.
+        said = any(item.origin != "user" for item in response.output_items)
+        assert details["watchdog"] in {trouble.watchdog, *(set() if said else {"response", "first_event"})}
     if trouble.breaker and faults & (Fault.MALFORMED_CALL | Fault.REPETITION):
         assert details["breaker"] == trouble.breaker
     assert ("retry_after" in details) == trouble.hint
@@ -182,8 +167,9 @@ def check_end(trouble: Trouble, place: str, response: Response) -> None:
 
 def check_requests(trouble: Trouble, case: Case, events: list[Event], response: Response) -> None:
     """No replay behind anybody's back: a step that showed anything was asked for once, unless it says otherwise."""
-    assert max(case.asked.values()) <= ATTEMPTS
-    last = max(case.asked)
+    assert case.asked or trouble.is_silent  # a busy machine may be late even to hear of it
+    assert all(count <= ATTEMPTS for count in case.asked.values())
+    last = max(case.asked, default=0)
     assert trouble.is_silent or all(case.asked[step] == 1 for step in case.asked if step != last)
     since = next((at for at, event in enumerate(events) if is_output(event)), 0) if last else 0
     shown = [event.payload for event in events[since:] if not is_output(event)]
@@ -210,20 +196,12 @@ async def test_every_fault_on_every_wire_wherever_it_strikes(
     """One terminal event, the right error, no replay of what was seen, no socket or task left."""
     ground = fields[trouble.is_silent]
     prompt = f"<{wire.name}, {trouble.name}, {place}>"
-    fault = [Bytes(garbage(wire)) if move == Bytes(b"garbage") else move for move in trouble.moves]
-    said = SAID[place]
-    if not trouble.is_head:
-        steps = [[*said, *fault]]
-    elif place == "before output":
-        steps = [fault]
-    else:
-        steps = [[*said, Call("weather", "{}", call_id="c0")] if place == "after text" else said, fault]
-    case = ground.cases[prompt] = Case(steps)
+    case = ground.cases[prompt] = Case(steps_of(trouble, place, wire))
     before = others()
     async with asyncio.timeout(20):
         events, response = await ran(ground, prompt, wire.name)
     check_log(events, response)
-    check_end(trouble, place, response)
+    check_end(trouble, response)
     check_requests(trouble, case, events, response)
     requests = ground.requests(prompt)
     assert len(requests) == sum(case.asked.values())

@@ -18,6 +18,7 @@ WORDS = {
     ("responses", "refusal"): "stop",
     ("chat", "pause"): "stop",
     ("chat", "refusal"): "content_filter",
+    ("messages", "content_filter"): "refusal",
 }
 # Where what is heard is not what was said, and why.
 OTHERWISE = {

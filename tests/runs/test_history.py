@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tailrace.adapters.anthropic_messages.request import build as messages
+from tailrace.adapters.bedrock_converse.request import build as converse
+from tailrace.adapters.canonical import MISSING
+from tailrace.adapters.ollama.request import build as ollama
 from tailrace.adapters.openai_chat_completions.request import build as chat
 from tailrace.adapters.openai_responses.request import build as responses
 from tailrace.runs.history import ABORTED, CUT, NO_RESULT, STALE, STALE_CHARACTERS, conversation
@@ -21,8 +24,10 @@ from tailrace.schema.items import (
     ReasoningItem,
 )
 from tailrace.schema.response import Response
+from tailrace.testing.wires import bedrock as scripted_bedrock
 from tailrace.testing.wires import chat as scripted_chat
 from tailrace.testing.wires import messages as scripted_messages
+from tailrace.testing.wires import ollama as scripted_ollama
 from tailrace.testing.wires import responses as scripted_responses
 from tailrace.testing.wires.base import Memory
 from tests.support.items import ELSEWHERE, HERE, agent, any_items, ask, call, opaque, output, run, system, thought, user
@@ -147,11 +152,11 @@ def test_calls_that_nobody_answered_before_their_run_was_stopped_are_aborted():
 
 def test_reasoning_of_another_model_is_marked_as_such():
     """What says nothing of its home has its run's; in a run of the same model it stays as it is."""
-    other = replace(run(user(), thought("hm"), agent()), model_id="model-2")
-    items = conversation([other, run(user(), thought("hm"), agent())], run(user()))
-    assert [item.opaque for item in items if isinstance(item, ReasoningItem)] == [
-        opaque("text", "", home=(HERE[0], "model-2")), None,
-    ]  # fmt: skip
+    others = [replace(run(user(), thought(text), agent()), model_id="model-2") for text in ("hm", "so")]
+    items = conversation([*others, run(user(), thought("hm"), agent())], run(user()))
+    theirs = opaque("text", "", home=(HERE[0], "model-2"))
+    kept = [(item.content, item.opaque) for item in items if isinstance(item, ReasoningItem)]
+    assert kept == [("hm", theirs), ("so", theirs), ("hm", None)]
 
 
 def test_outputs_of_an_earlier_runs_calls_come_with_a_later_input():
@@ -220,6 +225,17 @@ def test_a_providers_own_items_stay_with_the_same_provider():
     assert item not in conversation([run(user(), item, agent(), provider="elsewhere")], run(user()))
 
 
+def test_files_that_another_provider_keeps_are_said_to_be_missing():
+    """Their ids mean nothing elsewhere; what comes by its own address or data stays."""
+    parts = [ImagePart(file_id="file_1"), ImagePart(url="https://host/a.png")]
+    for item in (user("see", parts=parts), output(parts=parts)):
+        elsewhere = [run(call(), item, agent(), provider="elsewhere")]
+        kept = next(each for each in conversation(elsewhere, run(user())) if getattr(each, "parts", None))
+        assert kept.parts[-2:] == [MISSING, parts[1]]
+        same = next(each for each in conversation([run(call(), item)], run(user())) if getattr(each, "parts", None))
+        assert same.parts == parts
+
+
 def assert_paired(items):
     """Each call has one output, behind its turn, in the order of the calls."""
     calls = [item.call_id for item in items if isinstance(item, FunctionCallItem)]
@@ -269,7 +285,13 @@ def legal_runs(draw):
 
 
 kinds = st.sampled_from([None, "custom"])
-STRICT = {responses: scripted_responses.WIRE, messages: scripted_messages.WIRE, chat: scripted_chat.WIRE}
+STRICT = {
+    responses: scripted_responses.WIRE,
+    messages: scripted_messages.WIRE,
+    chat: scripted_chat.WIRE,
+    converse: scripted_bedrock.WIRE,
+    ollama: scripted_ollama.WIRE,
+}
 
 
 @given(runs=legal_runs())
@@ -282,7 +304,7 @@ def test_any_legal_conversation_is_taken_by_every_wire(runs):
     assert {item.call_id for item in items if isinstance(item, FunctionCallItem)} == wanted
     assert all(item.output == "done" for item in items if isinstance(item, FunctionCallOutputItem))
     for build, wire in STRICT.items():
-        body = codec.decode_any(codec.encode(build(ask(*items), {})))
+        body = {"model": "m", **codec.decode_any(codec.encode(build(ask(*items), {})))}
         assert wire.complaint(body, Memory()) is None
 
 
@@ -294,5 +316,5 @@ def test_any_runs_make_a_conversation_with_paired_calls(runs):
     assert_paired(items)
     assert not any(isinstance(item, ErrorItem | CancelledItem) for item in items)
     assert conversation([], run(*items)) == items
-    for build in (responses, messages, chat):
+    for build in STRICT:
         assert outcome(build, items)

@@ -11,7 +11,8 @@ import pytest
 from tailrace.schema import codec
 from tailrace.schema.events import Event, ResponseDone, StepDone
 from tailrace.testing.moves import Call, Fail, Gate, Headers, HttpError, Spent, Text
-from tailrace.testing.upstream import ScriptedUpstream, key_digest
+from tailrace.testing.performer import key_digest
+from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.server import Served, serving, settings
 
 KEYS = ["sk-first-0123456789", "sk-second-0123456789", "sk-third-0123456789"]

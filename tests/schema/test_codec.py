@@ -1,5 +1,7 @@
 """The one JSON door: what goes through it comes back, what does not fit is named, what is old or new is taken in."""
 
+import subprocess
+import sys
 from typing import Any, get_args
 from uuid import UUID
 
@@ -100,6 +102,8 @@ def test_a_newer_payload_is_kept_whole():
         (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
         (rb'"\\ud83d \ud83d"', "\\ud83d \ufffd"),
         (rb'"\ud83d\n"', "\ufffd\n"),
+        (rb'"\\\ud83d\n\udc00\ud83d\ude00"', "\\\ufffd\n\ufffd\U0001f600"),
+        (rb'"\\ud83d\ude00"', "\\ud83d\ufffd"),
         ('"cut \ud83d"', "cut \ufffd"),
     ],
 )
@@ -131,3 +135,34 @@ def test_an_event_read_back_is_the_event(payloads: list[Payload]):
         assert codec.decode_event(codec.encode(event)) == event
         assert isinstance(event, Event)
         assert type(event.payload) in get_args(Payload)
+
+
+RACE = """
+import sys
+from threading import Barrier, Thread
+from msgspec import defstruct
+from tailrace.schema import codec
+
+sys.setswitchinterval(1e-6)
+
+def decode(start, kind):
+    start.wait()
+    codec.decode(b'{"a": {"c": [{"d": 1}]}, "b": {"c": [{"d": 2}]}}', kind)
+
+for _ in range(100):
+    leaf = defstruct("Leaf", [(f"x{n}", int, 0) for n in range(20)] + [("d", int, 0)])
+    middle = defstruct("Middle", [("c", list[leaf])] + [(f"y{n}", leaf | None, None) for n in range(20)])
+    kinds = [defstruct(name, [("a", middle), ("b", middle)]) for name in "PQRS"] * 2
+    start = Barrier(len(kinds))
+    threads = [Thread(target=decode, args=(start, kind)) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+@pytest.mark.slow  # a process of its own, because it was a segmentation fault
+def test_threads_that_meet_new_types_at_once_do_not_bring_the_process_down():
+    """A fresh server's first requests decode in several threads; the types they meet share types within."""
+    assert subprocess.run([sys.executable, "-c", RACE], check=False).returncode == 0

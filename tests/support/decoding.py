@@ -13,6 +13,7 @@ from tailrace.schema import codec
 from tailrace.schema.events import ItemDelta, Payload, ProviderEvent, StepDone
 from tailrace.schema.items import FunctionCallItem, OutputItem
 from tailrace.schema.response import Response
+from tailrace.wire import eventstream
 
 CONTEXT = DecodeContext(provider_id="p", model_id="m")
 
@@ -21,6 +22,25 @@ def sse(*events: Any, done: bool = False) -> bytes:
     """Events as server-sent events; `done` adds the `[DONE]` of OpenAI's wires."""
     frames = [b"data: %s\n\n" % (event if isinstance(event, bytes) else codec.encode(event)) for event in events]
     return b"".join([*frames, b"data: [DONE]\n\n"] if done else frames)
+
+
+def framed(wire: str, *events: Any, done: bool = False) -> bytes:
+    """Events as the wire frames them."""
+    if wire == "bedrock-converse":
+        return b"".join(_message(event) for event in events)
+    if wire == "ollama":
+        return b"".join(b"%s\n" % (event if isinstance(event, bytes) else codec.encode(event)) for event in events)
+    return sse(*events, done=done)
+
+
+def _message(event: Any) -> bytes:
+    """One of AWS's events, given as `{its name: payload}`; an error is an exception by its `code`."""
+    if isinstance(event, bytes) or not isinstance(event, dict) or len(event) != 1:
+        return eventstream.event("oddity", event if isinstance(event, bytes) else codec.encode(event))
+    ((name, payload),) = event.items()
+    if name == "error":
+        return eventstream.exception(payload["code"], codec.encode({"message": payload["message"]}))
+    return eventstream.event(name, codec.encode(payload))
 
 
 @dataclass
@@ -84,6 +104,11 @@ def _chunk(delta: Any, finish: str | None = None, **fields: Any) -> dict[str, An
     }
 
 
+def _response(*parts: Any, **fields: Any) -> dict[str, Any]:
+    candidate = {"content": {"role": "model", "parts": list(parts)}, "index": 0}
+    return {"responseId": "chat_1", "modelVersion": "m-1", "candidates": [candidate], **fields}
+
+
 _TEXT, _THOUGHT, _ARGUMENTS = "It is caf\u00e9 \U0001f600 time.", "Look at the clock.", '{"zone":"Europe/Paris"}'
 _USAGE = {"input_tokens": 20, "output_tokens": 9, "total_tokens": 29, "output_tokens_details": {"reasoning_tokens": 4}}
 _CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "clock"}
@@ -94,6 +119,19 @@ _OUTPUT = [
     {**_MESSAGE, "content": [{"type": "output_text", "text": _TEXT, "annotations": []}]},
     {**_CALL, "arguments": _ARGUMENTS},
 ]
+
+
+def _line(done: bool = False, fields: Any = None, **message: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "content": "", **message}
+    return {"model": "m-1", "created_at": "2026-11-28T13:30:00Z", "message": said, "done": done, **(fields or {})}
+
+
+def _block(index: int, **delta: Any) -> dict[str, Any]:
+    return {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta, "p": "abc"}}
+
+
+_OLLAMA_CALL = {"id": "call_1", "function": {"index": 0, "name": "clock", "arguments": {"zone": "Europe/Paris"}}}
+_OLLAMA_END = {"done_reason": "stop", "total_duration": 3, "prompt_eval_count": 20, "eval_count": 9}
 
 # On each wire the same answer, as its provider streams it: reasoning, text, a call. The last event is the terminal one.
 ANSWERS: dict[str, list[dict[str, Any]]] = {
@@ -169,7 +207,53 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
         ),
         _chunk({}, "tool_calls", usage={"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29}),
     ],
+    "google-gemini": [
+        _response({"text": _THOUGHT[:7], "thought": True}),
+        _response({"text": _THOUGHT[7:], "thought": True, "thoughtSignature": "sealed"}),
+        *(_response({"text": piece}) for piece in (_TEXT[:9], _TEXT[9:])),
+        _response({"functionCall": {"id": "call_1", "name": "clock", "args": {"zone": "Europe/Paris"}}}),
+        {
+            "responseId": "chat_1",
+            "modelVersion": "m-1",
+            "candidates": [{"content": {}, "index": 0, "finishReason": "STOP"}],
+            "usageMetadata": {
+                "promptTokenCount": 20,
+                "candidatesTokenCount": 5,
+                "thoughtsTokenCount": 4,
+                "totalTokenCount": 29,
+            },
+        },
+    ],
+    "bedrock-converse": [
+        {"messageStart": {"role": "assistant"}},
+        *(_block(0, reasoningContent={"text": piece}) for piece in (_THOUGHT[:7], _THOUGHT[7:])),
+        _block(0, reasoningContent={"signature": "sealed"}),
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        *(_block(1, text=piece) for piece in (_TEXT[:9], _TEXT[9:])),
+        {"contentBlockStop": {"contentBlockIndex": 1}},
+        {
+            "contentBlockStart": {
+                "contentBlockIndex": 2,
+                "start": {"toolUse": {"toolUseId": "call_1", "name": "clock"}},
+            }
+        },
+        *(_block(2, toolUse={"input": piece}) for piece in (_ARGUMENTS[:5], _ARGUMENTS[5:])),
+        {"contentBlockStop": {"contentBlockIndex": 2}},
+        {"messageStop": {"stopReason": "tool_use"}},
+        {"metadata": {"usage": {"inputTokens": 20, "outputTokens": 9, "totalTokens": 29}, "metrics": {"latencyMs": 1}}},
+    ],
+    "ollama": [
+        *(_line(thinking=piece) for piece in (_THOUGHT[:7], _THOUGHT[7:])),
+        *(_line(content=piece) for piece in (_TEXT[:9], _TEXT[9:])),
+        _line(tool_calls=[_OLLAMA_CALL]),
+        _line(True, _OLLAMA_END),
+    ],
 }
+# How many of its last events say that the answer has ended: the first of them is enough.
+ENDS = {"bedrock-converse": 2}
+# The wires on which a call comes in pieces, and those on which a provider signs what it thought.
+PIECEMEAL = sorted(ANSWERS.keys() - {"google-gemini", "ollama"})
+SEALED = sorted(ANSWERS.keys() - {"ollama", "openai-chat-completions"})
 
 # The same answers, not streamed.
 BODIES: dict[str, dict[str, Any]] = {
@@ -203,4 +287,36 @@ BODIES: dict[str, dict[str, Any]] = {
         ],
         "usage": {"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 29},
     },
+    "google-gemini": {
+        **ANSWERS["google-gemini"][-1],
+        "candidates": [
+            {
+                "content": {
+                    "role": "model",
+                    "parts": [
+                        {"text": _THOUGHT, "thought": True, "thoughtSignature": "sealed"},
+                        {"text": _TEXT},
+                        {"functionCall": {"id": "call_1", "name": "clock", "args": {"zone": "Europe/Paris"}}},
+                    ],
+                },
+                "finishReason": "STOP",
+            }
+        ],
+    },
+    "bedrock-converse": {
+        "output": {
+            "message": {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": _THOUGHT, "signature": "sealed"}}},
+                    {"text": _TEXT},
+                    {"toolUse": {"toolUseId": "call_1", "name": "clock", "input": {"zone": "Europe/Paris"}}},
+                ],
+            }
+        },
+        "stopReason": "tool_use",
+        "usage": {"inputTokens": 20, "outputTokens": 9, "totalTokens": 29},
+        "metrics": {"latencyMs": 1},
+    },
+    "ollama": _line(True, _OLLAMA_END, thinking=_THOUGHT, content=_TEXT, tool_calls=[_OLLAMA_CALL]),
 }

@@ -68,7 +68,10 @@ def run(*items, provider=HERE[0], model=HERE[1], finish_reason="stop"):
 
 texts = st.text(max_size=8)
 ids = st.sampled_from(["c1", "c2", "c1_2", "functions.look:0", "", "x" * 80])
-kinds = st.sampled_from(["signature", "redacted_thinking", "encrypted_content", "other"])
+kinds = st.sampled_from([
+    "signature", "redacted_thinking", "redacted_content", "encrypted_content", "thoughtSignature/text",
+    "thoughtSignature/functionCall", "other",
+])  # fmt: skip
 opaques = st.builds(opaque, kinds, texts, st.sampled_from([HERE, ELSEWHERE]))
 data_urls = st.sampled_from(
     ["data:image/png;base64,AAAA", "data:application/pdf;base64,AAAA", "data:text/plain,hi", ""]
@@ -103,8 +106,12 @@ whole_items = st.one_of(
     ),
     st.builds(FunctionCallOutputItem, id=texts, call_id=ids, output=texts, success=st.booleans(), parts=parts),
     st.builds(
-        ProviderItem, id=texts, provider_type=st.sampled_from(["web_search_call", "server_tool_use", "odd"]),
-        data=st.sampled_from([{"type": "web_search_call", "id": "ws_1"}, {"type": "server_tool_use", "id": "st_1"}, 7]),
+        ProviderItem, id=texts,
+        provider_type=st.sampled_from(["web_search_call", "server_tool_use", "toolUse", "toolResult", "odd"]),
+        data=st.sampled_from([
+            {"type": "web_search_call", "id": "ws_1"}, {"type": "server_tool_use", "id": "st_1"}, 7,
+            {"toolUse": {"type": "server_tool_use"}}, {"toolResult": {"content": 7}}, {"toolUse": 7},
+        ]),
     ),
     st.builds(ScriptExecutionItem, id=texts, code=texts, language=st.just("python")),
     st.builds(

@@ -38,7 +38,7 @@ class NotStarted(Exception):
 class ServerProcess:
     """A server over `upstream` with its data in `folder`, on a port that stays the same; in all `roles` or in some.
 
-    `more` is added to its settings. What it writes to its standard error is in `folder`/log.
+    `more` are settings behind those that all have. What it writes to its standard error is in `folder`/log.
     """
 
     def __init__(

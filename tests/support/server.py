@@ -19,13 +19,26 @@ from tailrace.settings import Settings
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support import topology
 
-WIRES = {"responses": "openai-responses", "messages": "anthropic-messages", "chat": "openai-chat-completions"}
+WIRES = {
+    "responses": "openai-responses",
+    "messages": "anthropic-messages",
+    "chat": "openai-chat-completions",
+    "google": "google-gemini",
+    "bedrock": "bedrock-converse",
+    "ollama": "ollama",
+}
+ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_REGION": "eu-west-1"}
 
 
 def providers(upstream: ScriptedUpstream) -> dict[str, dict[str, Any]]:
     """The scripted upstream as one provider per wire."""
-    urls = {name: upstream.url.removesuffix("/v1") if name == "messages" else upstream.url for name in WIRES}
-    return {name: {"wire": wire, "base_url": urls[name], "models": ["m"]} for name, wire in WIRES.items()}
+    urls = {"responses": upstream.url, "chat": upstream.url, "google": f"{upstream.origin}/v1beta"}
+    tables: dict[str, dict[str, Any]] = {
+        name: {"wire": wire, "base_url": urls.get(name, upstream.origin), "models": ["m"]}
+        for name, wire in WIRES.items()
+    }
+    tables["bedrock"]["quirks"] = {"thinking": "budget"}  # as of Claude, whose names say so
+    return tables
 
 
 def settings(data: Path, upstream: ScriptedUpstream, /, **sections: Mapping[str, Any]) -> Settings:
@@ -85,9 +98,12 @@ def prepare(data: Path) -> None:
 async def serving(
     given: Settings, upstream: ScriptedUpstream, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Served]:
-    """Serve in this process on a free port until the end, on what the tests stand on (`topology`)."""
+    """Serve in this process on a free port until the end, on what the tests stand on (`topology`).
+
+    Without an `environ` it has the keys of those providers that need some.
+    """
     prepare(Path(given.data))
-    async with topology.current().nodes(given, environ or {}) as nodes:
+    async with topology.current().nodes(given, ENVIRON if environ is None else environ) as nodes:
         url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = app.http_server(nodes[0], url.set_result)
         task = asyncio.create_task(server.serve())

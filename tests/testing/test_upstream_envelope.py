@@ -7,10 +7,15 @@ import pytest
 
 from tailrace.schema import codec
 from tailrace.testing.moves import Headers, HttpError, Spent, Text
-from tailrace.testing.upstream import ScriptedUpstream, key_digest
+from tailrace.testing.performer import key_digest
+from tailrace.testing.upstream import ScriptedUpstream
 
-ASK = {"model": "m", "max_tokens": 9, "input": "x", "messages": [{"role": "user", "content": "x"}]}
-PATHS = ["/responses", "/messages", "/chat/completions"]
+TURNS = [{"role": "user", "content": "x"}]
+ASKED: dict[str, dict[str, Any]] = {
+    "/responses": {"model": "m", "input": TURNS},
+    "/messages": {"model": "m", "max_tokens": 9, "messages": TURNS},
+    "/chat/completions": {"model": "m", "messages": TURNS},
+}
 
 
 async def post(
@@ -18,12 +23,12 @@ async def post(
 ) -> tuple[aiohttp.ClientResponse, bytes]:
     async with (
         aiohttp.ClientSession() as client,
-        client.post(upstream.url + path, json={**ASK, **more}, headers=headers) as reply,
+        client.post(upstream.url + path, json={**ASKED[path.partition("?")[0]], **more}, headers=headers) as reply,
     ):
         return reply, await reply.read()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ASKED)
 async def test_an_answer_and_a_refusal_have_the_headers_they_are_given(upstream: ScriptedUpstream, path: str):
     """Beside their own; streamed or whole."""
     upstream.enqueue([Headers({"x-a": "1"}), Text("hi")], [Headers({"x-a": "2"}), Text("hi")])

@@ -1,6 +1,5 @@
 """A function with types and a docstring is a tool: its schema, its validation, its documentation, what it does."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -207,12 +206,11 @@ def _many(*paths: str) -> None:
     """Do it."""
 
 
-@dataclass
-class _Unknown:
-    when: object
-
-
 def _no_json(when: type) -> None:
+    """Do it."""
+
+
+def _unknown_type(when: "Yesterday") -> None:  # noqa: F821  # that is the point
     """Do it."""
 
 
@@ -225,12 +223,22 @@ def _no_json(when: type) -> None:
         (_bad_example, "an example of its docstring"),
         (_many, "paths: cannot be given by name"),
         (_no_json, "_no_json"),
+        (_unknown_type, "name 'Yesterday' is not defined"),
     ],
 )
 def test_c28_a_docstring_that_does_not_fit_its_function_makes_no_tool(function, said):
     """Description and implementation cannot drift apart: each is checked against the other, examples are parsed."""
     with pytest.raises(InvalidTool, match=said):
         tool(function)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"timeout_s": 0}, {"timeout_s": float("nan")}, {"output_bytes": -1}, {"parallel": 0}]
+)
+def test_c13_a_limit_that_is_none_is_refused(limits):
+    """A cap of nothing, or of NaN, would let nothing or anything pass."""
+    with pytest.raises(InvalidTool, match=rf"^{next(iter(limits))}: must be more than 0"):
+        Limits(**limits)
 
 
 def test_a_definition_may_be_made_without_a_function():

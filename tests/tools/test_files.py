@@ -121,15 +121,16 @@ async def test_a_folder_is_listed_level_by_level(tmp_path):
     (tmp_path / "link").symlink_to("b")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / os.fsdecode(b"caf\xe9")).touch()
+    (tmp_path / "d\ne").touch()
     bench = Bench(tmp_path, list_dir)
     listed = (await bench.call("list_dir")).text
-    assert listed == "a.txt\nb/\ncaf\\udce9\nlink@\npipe?\n  b/c.txt\n  b/deep/"
+    assert listed == "a.txt\nb/\ncaf\\udce9\nd\\ne\nlink@\npipe?\n  b/c.txt\n  b/deep/"
     assert (await bench.call("list_dir", {"depth": 1, "limit": 2})).text == (
         "a.txt\nb/\n(There are more; go on with offset 3.)"
     )
-    assert (await bench.call("list_dir", {"depth": 1, "offset": 5})).text == "pipe?"
+    assert (await bench.call("list_dir", {"depth": 1, "offset": 6})).text == "pipe?"
     assert (await bench.call("list_dir", {"path": "b/deep/deeper"})).text == "(The folder is empty.)"
-    assert (await bench.call("list_dir", {"depth": 1, "offset": 6})).text == ".: has fewer than 6 entries"
+    assert (await bench.call("list_dir", {"depth": 1, "offset": 7})).text == ".: has fewer than 7 entries"
     assert (await bench.call("list_dir", {"path": "a.txt"})).text == "a.txt: Not a directory"
 
 

@@ -1,6 +1,6 @@
 """A long text's head and tail."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.tools.preview import preview
@@ -8,6 +8,7 @@ from tailrace.tools.preview import preview
 TEXT = st.text(st.sampled_from("ab\nä€😀"), max_size=300)
 
 
+@settings(deadline=None)
 @given(TEXT, st.integers(1, 200))
 def test_a_preview_is_a_head_and_a_tail_of_whole_characters(text, limit):
     """Nothing is changed but the middle, which is counted; what fits is whole."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.tools.builtin.search import file_search_with, grep_files_with
@@ -214,6 +214,7 @@ def test_patterns_for_paths(pattern, path, fits):
     assert matches(pattern, path) is fits
 
 
+@settings(deadline=None)
 @given(st.text("ab*?", min_size=1, max_size=8), st.text("ab", max_size=8))
 def test_a_pattern_fits_what_a_regular_expression_made_of_it_fits(pattern, name):
     """An independent check, where it is cheap."""

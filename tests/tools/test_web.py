@@ -54,7 +54,7 @@ async def pages(request: web.Request) -> web.StreamResponse:
         "/json": web.Response(body=b'{"a": 1}', content_type="application/ld+json"),
         "/image": web.Response(body=b"\x89PNG", content_type="image/png"),
         "/secret": web.Response(text="the secret"),
-        "/deep": web.Response(text="<div>" * 50_000 + "deep", content_type="text/html"),
+        "/deep": web.Response(text="<div>" * 20_000 + "deep", content_type="text/html"),
     }
     return answers.get(path) or web.Response(status=404, text="nothing here")
 

@@ -128,11 +128,51 @@ def test_only_providers_with_a_key_are_configured():
     assert refused(names, "x", "two").field == "provider_id"
 
 
+VERTEX = {"wire": "google-gemini", "auth": "google-adc", "base_url": "https://{PLACE:world}.host/v1/{PROJECT}"}
+
+
+def test_an_address_is_filled_from_the_environment():
+    """Where a variable is missing that has no default, the provider is known, and says what it lacks."""
+    provider = provider_from_table("cloud", VERTEX, {"PROJECT": "p", "PLACE": "here"})
+    assert (provider.base_url, provider.needs) == ("https://here.host/v1/p", [])
+    lacking = provider_from_table("cloud", VERTEX, {"PROJECT": ""})
+    assert (lacking.base_url, lacking.needs) == ("https://world.host/v1/{PROJECT}", ["PROJECT"])
+    names = Registry({"cloud": lacking}, {}, None).configured({})
+    assert names.providers == {}
+    assert "PROJECT" in refused(names, "cloud/m").message
+
+
+def test_google_s_cloud_is_there_once_a_project_is_named():
+    """In all the world, or in a region with its host."""
+    environ = {"GOOGLE_CLOUD_PROJECT": "p"}
+    provider = load_builtin(environ)["google-vertex"]
+    assert provider.base_url == "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"
+    environ |= {"GOOGLE_CLOUD_LOCATION": "r", "GOOGLE_VERTEX_BASE_URL": "https://r-aiplatform.googleapis.com"}
+    provider = load_builtin(environ)["google-vertex"]
+    assert provider.base_url == "https://r-aiplatform.googleapis.com/v1/projects/p/locations/r/publishers/google"
+    assert "google-vertex" not in Registry(load_builtin(), {}, None).configured({}).providers
+
+
 def test_a_bare_model_counts_only_configured_providers():
     """The other one that has it cannot be called."""
     tables = {"one": {"models": ["m"], "api_key_env": "ONE_KEY"}, "two": {"models": ["m"], "api_key_env": "TWO_KEY"}}
     names = registry(**tables).configured({"TWO_KEY": SECRET})
     assert names.resolve("m", None)[0].provider_id == "two"
+
+
+@pytest.mark.parametrize(
+    ("environ", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-north-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+def test_an_address_may_take_its_region_from_the_environment(environ, region):
+    """As AWS's own tools do: one variable, or else another, or else the default."""
+    known = configured_registry({}, {}, None, environ)
+    assert known.resolve("bedrock/x", None)[0].base_url == f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
 def test_no_secret_leaves():
@@ -171,6 +211,8 @@ def test_a_table_says_only_what_differs_from_the_built_in_one():
         ({"max_in_flight": 0}, "[providers.local].max_in_flight"),
         ({"prices": {"m": {"input": 1.0}}}, "[providers.local].prices"),
         ({"prices": {"m": {"input": -1.0, "output": 1.0}}}, "[providers.local].prices"),
+        ({"transport": "websocket"}, "[providers.local].transport"),
+        ({"wire": "openai-responses", "transport": "pigeon"}, "[providers.local].transport"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(table, place):
@@ -186,6 +228,14 @@ def test_a_providers_name_can_stand_before_a_slash(name):
     """Otherwise no model of it could be named."""
     with pytest.raises(SettingsError):
         provider_from_table(name, LOCAL)
+
+
+def test_a_provider_chooses_how_it_is_reached():
+    """HTTP, unless its row or the settings say otherwise."""
+    assert load_builtin()["openai-codex"].transport == "websocket"
+    assert provider_from_table("openai-codex", {"transport": "http"}).transport == "http"
+    assert load_builtin()["openai"].transport == "http"
+    assert provider_from_table("openai", {"transport": "websocket"}).transport == "websocket"
 
 
 def test_a_provider_needs_a_wire_and_an_address():

@@ -6,12 +6,13 @@ A decoder is fed bytes as they come off the network and answers with canonical p
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload
 from tailrace.schema.request import Generation, ModelRequest
 
+TransportName = Literal["http", "websocket"]
 Quirks = dict[str, Any]  # who differs how: rows of a wire's quirks table, or a provider's in providers.toml
 
 
@@ -81,7 +82,7 @@ class Wire:
     names of tools in the answer mean. `path` is what a model's name, and whether its answer is to be streamed, add to
     the provider's base URL; so does `models`, where a GET lists what there is. `headers` go with every request,
     `own_headers` are what this one says in them; `auth` names the scheme of upstream/auth.py by which the key does,
-    where the provider names no other.
+    where the provider names no other. `transports` are the ways that it can take (upstream/transport.py).
     """
 
     name: str
@@ -93,6 +94,7 @@ class Wire:
     headers: Mapping[str, str] = field(default_factory=dict)
     models: str = "/models"
     own_headers: Callable[[ModelRequest, Quirks], Mapping[str, str]] = no_headers
+    transports: tuple[TransportName, ...] = ("http",)
 
 
 def fixed(path: str) -> Callable[[str, bool], str]:

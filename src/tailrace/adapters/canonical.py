@@ -7,6 +7,7 @@ and script items, which are Tailrace's own.
 import re
 from collections.abc import Sequence
 from hashlib import sha1
+from itertools import takewhile
 from typing import Any
 
 from msgspec.structs import replace
@@ -100,6 +101,27 @@ def _is_home(opaque: Opaque, request: ModelRequest) -> bool:
     return (opaque.provider_id, opaque.model_id) == (request.provider_id, request.model_id)
 
 
+def head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
+    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
+    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
+    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
+
+
+def speaker_of(item: OutputItem) -> str:
+    """In whose message an item stands, on wires whose messages have a speaker: "assistant", "tool", "user" or "system";
+    "" for what is not said there."""
+    match item:
+        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
+            return "assistant"
+        case FunctionCallOutputItem():
+            return "tool"
+        case MessageItem():
+            return item.origin
+        case _:
+            return ""
+
+
 def parts_of(item: MessageItem | FunctionCallOutputItem) -> list[Part]:
     """What the item says, part by part; its plain text where that is all, or where the parts do not repeat it."""
     text = item.content if isinstance(item, MessageItem) else item.output
@@ -181,10 +203,18 @@ def refuse(generation: Generation, *names: str, why: str = "the provider's proto
             raise InvalidRequest(f"{name}: {why}", field=name)
 
 
+def refuse_one_at_a_time(generation: Generation) -> None:
+    """Raises InvalidRequest where the model may not call several tools at once. (That it may is what all do anyway.)"""
+    if generation.parallel_tool_calls is False:
+        why = "the provider cannot be kept to one call at a time"
+        raise InvalidRequest(f"parallel_tool_calls: {why}", field="parallel_tool_calls")
+
+
 def service_tier(generation: Generation) -> dict[str, str]:
-    """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`."""
+    """The tier in the words of the OpenAI wires; Anthropic's `standard_only` is their `default`. `auto` is unsaid: not
+    every host knows the field."""
     tier = generation.service_tier
-    return {"service_tier": "default" if tier == "standard_only" else tier} if tier else {}
+    return {"service_tier": "default" if tier == "standard_only" else tier} if tier not in (None, "auto") else {}
 
 
 def cache_key(generation: Generation) -> dict[str, str]:

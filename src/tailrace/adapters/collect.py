@@ -1,5 +1,7 @@
 """The payloads of one answer in the making: items get their ids, and begin, grow and end in a legal order."""
 
+from collections.abc import Sequence
+
 from tailrace.adapters.base import Callee, DecodeContext
 from tailrace.adapters.breakers import BlankArguments, Repetition
 from tailrace.adapters.pieces import Pieces
@@ -16,17 +18,33 @@ class OpenItem:
     `correlation_id` is the provider's own id where the item could not bear it (it was taken).
     """
 
-    __slots__ = ("_collector", "_repetition", "_sent", "correlation_id", "id", "is_open")
+    __slots__ = ("_collector", "_repetition", "_sent", "_start", "correlation_id", "id", "is_open")
 
     def __init__(
-        self, collector: "Collector", item_id: str, correlation_id: str | None, repetition: Repetition | None = None
+        self, collector: "Collector", start: ItemStart, correlation_id: str | None, repetition: Repetition | None
     ) -> None:
-        self.id = item_id
+        self.id = start.item_id
+        self._start: ItemStart | None = start  # while nobody knows of it
         self.correlation_id = correlation_id
         self.is_open = True
         self._collector = collector
         self._repetition = repetition
         self._sent: dict[tuple[str | None, int | None], Pieces] = {}
+
+    def begin(self) -> None:
+        """Others hear of it, as they do at the latest when it grows or is whole."""
+        if self._start is not None:
+            self._collector.out.append(self._start)
+            self._start = None
+
+    @property
+    def heals(self) -> Sequence[str]:
+        """The kinds of markup that are to be looked for in its text."""
+        return self._collector.heals
+
+    def beside(self, item_type: ItemType, *, name: str | None = None) -> "OpenItem":
+        """Another item, found in this one. A call has its item's id."""
+        return self._collector.start(item_type, name=name, call_id="" if item_type == "function_call" else None)
 
     def grow(self, text: str, channel: str | None = None, part: int | None = None) -> None:
         """One delta; an empty one is nothing. Raises ProviderError (repetition) for a text that runs in circles."""
@@ -34,6 +52,8 @@ class OpenItem:
             return
         if channel is None and self._repetition is not None:
             self._repetition.take(text)
+        if self._start is not None:
+            self.begin()
         pieces = self._sent.get((channel, part))
         if pieces is None:
             pieces = self._sent[channel, part] = Pieces()
@@ -60,6 +80,7 @@ class OpenItem:
 
     def done(self, final: OutputItem) -> None:
         """It is whole."""
+        self.begin()
         self.is_open = False
         self._collector.calls += isinstance(final, FunctionCallItem)
         self._collector.out.append(ItemDone(item_id=self.id, final_item=final))
@@ -67,7 +88,17 @@ class OpenItem:
     def cancel(self, reason: str) -> None:
         """It will never be whole."""
         self.is_open = False
-        self._collector.out.append(ItemCancelled(item_id=self.id, reason=reason))
+        if self._start is None:
+            self._collector.out.append(ItemCancelled(item_id=self.id, reason=reason))
+
+    def drop(self) -> None:
+        """It was none: nothing was said in it. Only where nobody has heard of it."""
+        self.is_open = False
+
+    @property
+    def is_known(self) -> bool:
+        """Have others heard of it?"""
+        return self._start is None
 
 
 class Collector:
@@ -77,6 +108,7 @@ class Collector:
         self.out: list[Payload] = []
         self.calls = 0
         self.blanks = BlankArguments()
+        self.heals: Sequence[str] = context.quirks.get("heal") or ()
         self._context = context
         self._ids: set[str] = set()
         self._count = 0
@@ -106,18 +138,19 @@ class Collector:
         callee = self.callee(name or "")
         if call_id is not None:
             call_id = call_id or item_id
-        self.out.append(
-            ItemStart(
-                item_id=item_id,
-                item_type=item_type,
-                name=callee.name or name,
-                call_id=call_id,
-                provider_type=provider_type,
-                kind="custom" if is_custom or callee.takes_text else None,
-            )
+        start = ItemStart(
+            item_id=item_id,
+            item_type=item_type,
+            name=callee.name or name,
+            call_id=call_id,
+            provider_type=provider_type,
+            kind="custom" if is_custom or callee.takes_text else None,
         )
         watched = Repetition(item_id) if item_type in _TEXTS else None
-        return OpenItem(self, item_id, wanted_id if wanted_id and wanted_id != item_id else None, watched)
+        item = OpenItem(self, start, wanted_id if wanted_id and wanted_id != item_id else None, watched)
+        if not (self.heals and item_type == "message"):  # of what looks like a message, the first words will tell
+            item.begin()
+        return item
 
     def callee(self, name: str) -> Callee:
         """The tool that this name of the wire's means."""

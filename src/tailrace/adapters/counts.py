@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tailrace.adapters.reading import Json, count_in, dict_in, unknown_news
+from tailrace.adapters.reading import Json, count_in, dict_in, dicts_in, unknown_news
 from tailrace.schema.response import Usage
 
 
@@ -15,6 +15,11 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS = Counts(None, {}, False)
+
+_BEDROCK_KNOWN = frozenset({
+    "inputTokens", "outputTokens", "totalTokens", "cacheReadInputTokens", "cacheWriteInputTokens",
+    "cacheReadInputTokenCount", "cacheWriteInputTokenCount",
+})  # fmt: skip
 
 
 def openai_counts(raw: Json, prompt: str, completion: str) -> Counts:
@@ -61,6 +66,52 @@ def anthropic_counts(raw: Json) -> Counts:
     )
     known = {"input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"}
     return Counts(usage, raw, bool(unknown_news(raw, frozenset({*known, "output_tokens_details"}))))
+
+
+def google_counts(raw: Json) -> Counts:
+    """Google's counts: what its tools read counts as prompt, and thoughts stand beside the candidates' tokens.
+
+    The breakdown by modality says no more where all is text.
+    """
+    prompted, total = count_in(raw, "promptTokenCount"), count_in(raw, "totalTokenCount")
+    if prompted is None and total is None:
+        return Counts(None, raw, bool(unknown_news(raw, frozenset())))
+    thought = count_in(raw, "thoughtsTokenCount")
+    usage = _usage(
+        (prompted or 0) + (count_in(raw, "toolUsePromptTokenCount") or 0),
+        (count_in(raw, "candidatesTokenCount") or 0) + (thought or 0),
+        total=total,
+        cached=count_in(raw, "cachedContentTokenCount"),
+        reasoning=thought,
+    )
+    plain = (name for name in _GOOGLE_DETAILS if all(each.get("modality") == "TEXT" for each in dicts_in(raw, name)))
+    return Counts(usage, raw, bool(unknown_news(raw, _GOOGLE_COUNTS.union(plain))))
+
+
+_GOOGLE_COUNTS = frozenset({
+    "promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount",
+    "cachedContentTokenCount",
+})  # fmt: skip
+_GOOGLE_DETAILS = (
+    "promptTokensDetails", "toolUsePromptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails",
+)  # fmt: skip
+
+
+def bedrock_counts(raw: Json) -> Counts:
+    """Bedrock's counts: its `inputTokens`, too, leave out what was read from and written to the cache; its total does
+    not. (Each cache count comes twice, under an older name as well.)"""
+    fresh, completed = count_in(raw, "inputTokens"), count_in(raw, "outputTokens")
+    if fresh is None and completed is None:
+        return Counts(None, raw, bool(unknown_news(raw, frozenset())))
+    cached, written = count_in(raw, "cacheReadInputTokens"), count_in(raw, "cacheWriteInputTokens")
+    usage = _usage(
+        (fresh or 0) + (cached or 0) + (written or 0),
+        completed or 0,
+        total=count_in(raw, "totalTokens"),
+        cached=cached,
+        written=written,
+    )
+    return Counts(usage, raw, bool(unknown_news(raw, _BEDROCK_KNOWN)))
 
 
 def _usage(

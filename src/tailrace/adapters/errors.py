@@ -22,7 +22,7 @@ WORDS: dict[str, str] = {
     word: code
     for code, words in {
         "authentication": "authentication_error invalid_api_key invalid_authentication unauthenticated unauthorized"
-        " token_expired unrecognizedclientexception expiredtokenexception invalidsignatureexception",
+        " token_expired api_key_invalid unrecognizedclientexception expiredtokenexception invalidsignatureexception",
         "permission": "permission_error permission_denied forbidden access_terminated"
         " unsupported_country_region_territory accessdeniedexception model_access_denied",
         "not_found": "not_found_error not_found model_not_found resourcenotfoundexception previous_response_not_found",
@@ -113,6 +113,9 @@ def http_error(status: int, headers: Mapping[str, str], body: bytes) -> Provider
     """An answer with an error status, of any wire. `headers` are the answer's; never the request's."""
     named = {name.lower(): value for name, value in headers.items()}
     said = _said(_decoded(body), seconds_of(named.get("date")))
+    # AWS names the error beside its body, perhaps with a namespace in front or an address behind.
+    kind = named.get("x-amzn-errortype", "").split(":")[0].rpartition("#")[2].lower()
+    said = said._replace(words=(*said.words, kind)) if kind else said
     waits = [*([] if said.wait is None else [said.wait]), *header_waits(named, status)]
     error = ProviderError(
         "context_overflow" if status in _MUTE and not body.strip() else _code(said, status, waits),
@@ -194,6 +197,7 @@ def _said(thing: object, now: float | None = None) -> _Said:
     raw = text_in(dict_in(inner, "metadata"), "raw")  # a gateway's copy of what its own provider said
     message = _clean(f"{message}: {raw}" if raw else message)
     names = [inner.get(key) for key in ("code", "type", "status", "__type")]
+    names += [detail.get("reason") for detail in dicts_in(inner, "details")]  # Google's ErrorInfo
     code = inner.get("code")
     details = {key: inner[key] for key in ("type", "code", "param") if isinstance(inner.get(key), str | int)}
     if text_in(outer, "request_id"):
@@ -218,7 +222,7 @@ def _inner(outer: Json) -> Json:
 
 
 def _message(error: Json) -> str:
-    for key in ("message", "detail", "error_message", "msg"):
+    for key in ("message", "Message", "detail", "error_message", "msg"):
         value = error.get(key)
         if isinstance(value, str) and value:
             return value

@@ -1,9 +1,10 @@
 """Messages, reasoning and calls as deltas build them up, and what they are once whole: the same on every wire."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tailrace.adapters.collect import OpenItem
 from tailrace.adapters.free_text import FreeText
+from tailrace.adapters.heal import Healer, Piece, Said, Thought
 from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text, is_json
 from tailrace.schema.items import (
@@ -23,11 +24,13 @@ BLANK_LINE = "\n\n"
 class GrowingMessage:
     """A message, part by part. A part is named by any key of the wire's; parts stand in the order in which they came.
 
-    A delta names its part from the second one on: the usual message has one, and its deltas stay short.
+    A delta names its part from the second one on: the usual message has one, and its deltas stay short. Where the
+    provider's quirks say so (`heal`), markup in the text becomes the reasoning and the calls that it stands for.
     """
 
     def __init__(self, item: OpenItem) -> None:
         self.item = item
+        self._healing = Healing(item) if item.heals else None
         self._places: dict[int | str, int] = {}
         self._annotations: dict[int, list[Json]] = {}
         self._logprobs: dict[int, list[object]] = {}
@@ -37,7 +40,10 @@ class GrowingMessage:
     def text(self, key: int | str, text: str) -> None:
         """Visible text."""
         place = self._places.setdefault(key, len(self._places))
-        self.item.grow(text, None, place or None)
+        if self._healing is None:
+            self.item.grow(text, None, place or None)
+        else:
+            self._healing.text(key, text, place)
 
     def refusal(self, key: int | str, text: str) -> None:
         """The model's refusal: a part of its own."""
@@ -64,12 +70,19 @@ class GrowingMessage:
         self.item.grow(url, "image", place or None)
 
     def sent(self, key: int | str) -> str:
-        """A part's text so far."""
+        """A part's text so far, as the provider sent it."""
+        if self._healing is not None and key in self._healing.raw:
+            return str(self._healing.raw[key])
         place = self._place(key)
         return self.item.sent("refusal" if place in self._refusals else None, place or None)
 
-    def done(self, parts: list[Part] | None = None, phase: str | None = None) -> None:
+    def done(self, parts: list[Part] | None = None, phase: str | None = None, opaque: Opaque | None = None) -> None:
         """The message is whole: of these parts, or of what the deltas add up to."""
+        if self._healing is not None:
+            parts = self._heal(parts or [])
+            if not parts and not self.item.is_known:
+                self.item.drop()
+                return
         if parts is None:
             parts = [self._part(place) for place in range(len(self._places))]
         else:
@@ -80,9 +93,29 @@ class GrowingMessage:
                 content="".join(_visible(part) for part in parts),
                 parts=None if _is_plain(parts) else parts,
                 phase=phase,
+                opaque=opaque,
                 correlation_id=self.item.correlation_id,
             )
         )
+
+    def _heal(self, parts: list[Part]) -> list[Part]:
+        """The message's parts as they should have been; `parts` are the provider's, which may say more than it sent."""
+        for key, part in zip(self._keys(len(parts)), parts, strict=True):
+            sent = self.sent(key)
+            if isinstance(part, RefusalPart):
+                self.refusal(key, part.refusal[len(sent) :] if part.refusal.startswith(sent) else "")
+            elif isinstance(part, TextPart):
+                self.text(key, part.text[len(sent) :] if part.text.startswith(sent) else "")
+                for annotation in (part.annotations or [])[len(self._annotations.get(self._place(key), ())) :]:
+                    self.annotation(key, annotation)
+        if self._healing is not None:
+            self._healing.close()
+        return [self._part(place) for place in range(len(self._places)) if self.item.is_known]
+
+    def _keys(self, count: int) -> list[int | str]:
+        """The keys of the first `count` parts, in their order."""
+        known = list(self._places)[:count]
+        return [*known, *(f"more {place}" for place in range(len(known), count))]
 
     def _place(self, key: int | str) -> int:
         return self._places.setdefault(key, len(self._places))
@@ -123,6 +156,48 @@ def _is_plain(parts: list[Part]) -> bool:
         return True
     first = parts[0]
     return len(parts) == 1 and isinstance(first, TextPart) and not first.annotations and not first.logprobs
+
+
+class Healing:
+    """What stands in a message's text and is none, on its way to where it belongs (adapters/heal.py)."""
+
+    def __init__(self, item: OpenItem) -> None:
+        self.raw: dict[int | str, Pieces] = {}  # the text of each part as the provider sent it
+        self._item = item
+        self._healer = Healer(item.heals)
+        self._place = 0
+        self._thoughts: GrowingReasoning | None = None
+
+    def text(self, key: int | str, text: str, place: int) -> None:
+        """The next piece of the part `key`, which stands at `place`."""
+        self.raw.setdefault(key, Pieces()).add(text)
+        self._place = place
+        self._sort(self._healer.feed(text))
+
+    def close(self) -> None:
+        """There is no more."""
+        self._sort(self._healer.close())
+        self._end_thoughts()
+
+    def _sort(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            if isinstance(piece, Thought):
+                if self._thoughts is None:
+                    self._thoughts = GrowingReasoning(self._item.beside("reasoning"))
+                self._thoughts.text(0, piece.text)
+                continue
+            self._end_thoughts()
+            if isinstance(piece, Said):
+                self._item.grow(piece.text, None, self._place or None)
+            else:
+                call = GrowingCall(self._item.beside("function_call", name=piece.name), name=piece.name)
+                call.arguments(piece.arguments)
+                call.done()
+
+    def _end_thoughts(self) -> None:
+        if self._thoughts is not None:
+            self._thoughts.done()
+            self._thoughts = None
 
 
 class GrowingReasoning:

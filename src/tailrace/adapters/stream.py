@@ -1,23 +1,23 @@
-"""A decoder for answers that come as server-sent events of JSON: everything but what the events mean.
+"""A decoder for answers that come as a stream of JSON: everything but what the events mean.
 
-A wire adds a table of events and the end of its answers. Events are read tolerantly: one that cannot be read travels as
-a `provider_event`, whole, and the stream goes on; one that nobody knows likewise.
+A wire chooses its framing, and adds a table of events and the end of its answers. Events are read tolerantly: one that
+cannot be read travels as a `provider_event`, whole, and the stream goes on; one that nobody knows likewise.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from tailrace.adapters.base import DecodeContext
 from tailrace.adapters.collect import Collector
 from tailrace.adapters.counts import NO_COUNTS, Counts
 from tailrace.adapters.errors import names_error, stream_error, unreadable_answer
+from tailrace.adapters.framing import SSE, Framing
 from tailrace.adapters.reading import LEADING, Json
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.schema.events import Payload, StepDone, UsageUpdate
 from tailrace.schema.response import FinishReason
-from tailrace.wire.sse import MAX_EVENT_BYTES, SseParser
-
-_NOT_SSE = (b"{", b"[", b"<")  # no line of an event stream begins so: this is a JSON body, or a page
+from tailrace.wire.sse import MAX_EVENT_BYTES
 
 
 class StreamDecoder(ABC):
@@ -26,14 +26,15 @@ class StreamDecoder(ABC):
     What these raise as a ProviderError (a breaker did: adapters/breakers.py) ends the answer badly.
     """
 
-    ANSWER = ""  # the field by which a JSON body is known to be an answer
+    ANSWER: tuple[str, ...] = ()  # the fields by any of which a JSON body is known to be an answer
+    FRAMING: Framing = SSE
 
     def __init__(self, context: DecodeContext) -> None:
         self.done = False
         self.ending = False
         self.error: ProviderError | None = None
         self._context = context
-        self._parser = SseParser()
+        self._parser = self.FRAMING.parser()
         self._collector = Collector(context)
         self._begun = False
         self._body: bytearray | None = None  # the answer so far, where it is no event stream
@@ -52,8 +53,8 @@ class StreamDecoder(ABC):
             self._keep(data)
             return self._collector.take()
         try:
-            for event in self._parser.feed(data):
-                self._read(event.data)
+            for frame in self._parser.feed(data):
+                self._read(frame)
                 if self.done:
                     break
         except ProviderError as error:
@@ -67,8 +68,8 @@ class StreamDecoder(ABC):
         if self._body is not None:
             return self.whole(bytes(self._body))
         try:
-            for event in self._parser.close():
-                self._read(event.data, is_last=True)
+            for frame in self._parser.close():
+                self._read(frame, is_last=True)
         except ProviderError as error:
             self._fail(error)
         if not self.done:
@@ -81,7 +82,7 @@ class StreamDecoder(ABC):
             answer = codec.decode_any(body.lstrip(LEADING))
         except (InvalidJson, RecursionError):
             answer = None
-        if isinstance(answer, dict) and self.ANSWER in answer:
+        if isinstance(answer, dict) and any(name in answer for name in self.ANSWER):
             try:
                 self._answer(answer)
             except ProviderError as error:
@@ -121,6 +122,10 @@ class StreamDecoder(ABC):
         The reason is `tool_calls` whenever there are finished calls and the provider saw no other reason to stop, and
         never without them (A12).
         """
+        overflow = self._overflow(reason)
+        if overflow is not None:
+            self._fail(overflow)
+            return
         if reason in {"stop", "tool_calls"}:
             reason = "tool_calls" if self._collector.calls else "stop"
         self._tell_rest()
@@ -135,6 +140,14 @@ class StreamDecoder(ABC):
             )
         )
         self.done = True
+
+    def _overflow(self, reason: FinishReason) -> ProviderError | None:
+        """Was the prompt cut short to fit the model, though the provider does not say so?"""
+        window, usage = self._context.quirks.get("context_window", 0), self._counts().usage
+        if reason != "stop" or not window or usage is None or usage.prompt_tokens <= window:
+            return None
+        message = f"the prompt was cut short: it has {usage.prompt_tokens} tokens, and the model takes {window}"
+        return ProviderError("context_overflow", message)
 
     def _fail(self, error: ProviderError) -> None:
         """The answer has ended badly. Tokens were spent all the same, so that what is known of them is told."""
@@ -157,8 +170,9 @@ class StreamDecoder(ABC):
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes, *, is_last: bool = False) -> None:
-        """One event's data. The last one may be cut: then it is no event, and the end of the bytes speaks for it."""
+    def _read(self, frame: Any, *, is_last: bool = False) -> None:
+        """One event. The last one may be cut: then it is none, and the end of the bytes speaks for it."""
+        data = self.FRAMING.json(frame)
         try:
             event = codec.decode_any(data)
         except (InvalidJson, RecursionError):
@@ -171,10 +185,10 @@ class StreamDecoder(ABC):
             self._collector.event("unreadable", data.decode("utf-8", "replace"))
 
     def _look_at(self, data: bytes) -> None:
-        """Is this an event stream at all? Its first character tells."""
+        """Is this such a stream at all? Its first character tells."""
         lead = data.lstrip(LEADING)
         self._begun = bool(lead)
-        if lead.startswith(_NOT_SSE):
+        if lead.startswith(self.FRAMING.others):
             self._body = bytearray()
 
     def _keep(self, data: bytes) -> None:

@@ -32,6 +32,7 @@ FREE_TEXT: dict[str, Any] = {
 }
 
 _LEGAL = re.compile(r"[a-zA-Z0-9_-]+")
+_LETTERED = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _DIGEST = 8
 
@@ -39,18 +40,23 @@ _DIGEST = 8
 @dataclass(frozen=True, slots=True)
 class ToolNames:
     """A wire's names for tools: up to `limit` letters, digits, `_` and `-`; `flat` where it has no namespaces and no
-    free-text tools."""
+    free-text tools; `lettered` where no name may begin with a digit or a `-`."""
 
     limit: int
     flat: bool
+    lettered: bool = False
 
     def of(self, name: str, namespace: str | None = None) -> str:
         """The name to say. One that the wire would refuse keeps its end, with a digest that only it gives."""
         full = f"{namespace}__{name}" if namespace and self.flat else name
-        if len(full) <= self.limit and _LEGAL.fullmatch(full):
+        legal = _LETTERED if self.lettered else _LEGAL
+        if len(full) <= self.limit and legal.fullmatch(full):
             return full
         digest = sha1(full.encode(), usedforsecurity=False).hexdigest()[:_DIGEST]
-        return f"{_ILLEGAL.sub('_', full)[1 + _DIGEST - self.limit :]}_{digest}"
+        kept = _ILLEGAL.sub("_", full)[1 + _DIGEST - self.limit :]
+        if self.lettered and kept and not _LETTERED.fullmatch(kept):
+            kept = f"_{kept[1:]}"
+        return f"{kept}_{digest}"
 
     def of_tool(self, tool: Tool | CustomTool) -> str:
         """The name to offer the tool under."""

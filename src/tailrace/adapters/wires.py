@@ -5,11 +5,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tailrace.adapters.answer_quirks import ANSWERS
 from tailrace.adapters.anthropic_messages import quirks as anthropic_quirks
 from tailrace.adapters.anthropic_messages import request as anthropic_request
 from tailrace.adapters.anthropic_messages.decode import MessagesDecoder
 from tailrace.adapters.base import Quirks, Wire, fixed
+from tailrace.adapters.bedrock_converse import quirks as bedrock_quirks
+from tailrace.adapters.bedrock_converse import request as bedrock_request
+from tailrace.adapters.bedrock_converse.decode import ConverseDecoder
 from tailrace.adapters.canonical import MISSING, is_text, parts_of, with_parts
+from tailrace.adapters.google_gemini import quirks as gemini_quirks
+from tailrace.adapters.google_gemini import request as gemini_request
+from tailrace.adapters.google_gemini.decode import GeminiDecoder
+from tailrace.adapters.ollama import quirks as ollama_quirks
+from tailrace.adapters.ollama import request as ollama_request
+from tailrace.adapters.ollama.decode import OllamaDecoder
 from tailrace.adapters.openai_chat_completions import quirks as chat_quirks
 from tailrace.adapters.openai_chat_completions import request as chat_request
 from tailrace.adapters.openai_chat_completions.decode import ChatDecoder
@@ -30,6 +40,8 @@ WIRES: dict[str, Wire] = {
             callees=responses_request.callees,
             path=fixed(responses_request.PATH),
             auth="bearer",
+            own_headers=responses_request.own_headers,
+            transports=("http", "websocket"),
         ),
         Wire(
             name=anthropic_request.NAME,
@@ -51,17 +63,48 @@ WIRES: dict[str, Wire] = {
             auth="bearer",
             own_headers=chat_request.own_headers,
         ),
+        Wire(
+            name=gemini_request.NAME,
+            decoder=GeminiDecoder,
+            build=gemini_request.build,
+            callees=gemini_request.callees,
+            path=gemini_request.path,
+            auth="x-goog-api-key",
+        ),
+        Wire(
+            name=bedrock_request.NAME,
+            decoder=ConverseDecoder,
+            build=bedrock_request.build,
+            callees=bedrock_request.callees,
+            path=bedrock_request.path,
+            auth="aws",
+        ),
+        Wire(
+            name=ollama_request.NAME,
+            decoder=OllamaDecoder,
+            build=ollama_request.build,
+            callees=ollama_request.callees,
+            path=fixed(ollama_request.PATH),
+            auth="bearer",
+            models="/v1/models",
+        ),
     )
 }
 
 PARTS = "input.parts"  # how the field is called of a part that a wire has no words for
 
-# The quirks that a provider's table may set, with what holds where it does not.
-QUIRKS: dict[str, Quirks] = {
+# What each wire's quirks are where a provider's table says nothing.
+_QUIRKS: dict[str, Quirks] = {
     "openai-responses": responses_quirks.DEFAULTS,
     "anthropic-messages": anthropic_quirks.DEFAULTS,
     "openai-chat-completions": chat_quirks.DEFAULTS,
+    "google-gemini": gemini_quirks.DEFAULTS,
+    "bedrock-converse": bedrock_quirks.DEFAULTS,
+    "ollama": ollama_quirks.DEFAULTS,
 }
+
+# The quirks that a provider's table may set, with what holds where it does not.
+QUIRKS: dict[str, Quirks] = {wire: {**ANSWERS, **own} for wire, own in _QUIRKS.items()}
 
 
 def check(wire: str, model_id: str, quirks: Quirks, generation: Generation, items: Sequence[OutputItem] = ()) -> None:

@@ -11,10 +11,11 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import health, providers, runs, threads, work
+from tailrace.api import agents, health, providers, runs, threads, work
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
 from tailrace.api.front import Front
+from tailrace.api.page import Page
 from tailrace.api.services import Services
 from tailrace.api.stream import stream
 from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
@@ -36,6 +37,7 @@ API = (
     runs.post_input,
     runs.get_delivery,
     runs.get_output,
+    agents.list_agents,
     stream,
     responses.create_response,
     responses.get_response,
@@ -75,7 +77,7 @@ def build(services: Services) -> ASGIApp:
         path="/docs",
         render_plugins=[DocsPage(path="/")],
     )
-    return Auth(Front(_routes(services, (*API, *HEALTH, *working), described), services), given.api_keys)
+    return Page(Auth(Front(_routes(services, (*API, *HEALTH, *working), described), services), given.api_keys))
 
 
 def _work(services: Services) -> Sequence[ControllerRouterHandler]:

@@ -38,7 +38,7 @@ from tailrace.schema.events import (
     StepStart,
     TraceContext,
 )
-from tailrace.schema.items import FunctionCallItem, MessageItem
+from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
@@ -154,7 +154,8 @@ class Driver:
                 start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
                 await writer.append([start], span)
                 provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-                request = await self._request(run, writer)
+                await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
+                request = self._request(run, writer, conversation(await self._earlier(run), writer.state.response()))
                 await self.caller.call(provider, request, step, writer, span, tries)
         except ProviderError as error:
             await fail(writer, error.info(), trace)
@@ -164,13 +165,13 @@ class Driver:
             return False
         return True
 
-    async def _request(self, run: RunRequest, writer: RunWriter) -> ModelRequest:
-        earlier = await self._earlier(run)
+    def _request(self, run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
         return ModelRequest(
             provider_id=run.provider_id,
             model_id=run.model_id,
-            items=conversation(earlier, writer.state.response()),
+            items=items,
             generation=self._generation(run, writer),
+            thread_id=run.thread_id,
         )
 
     async def _earlier(self, run: RunRequest) -> list[Response]:

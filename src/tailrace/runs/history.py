@@ -139,7 +139,7 @@ def _is_same(call: FunctionCallItem | None, other: FunctionCallItem) -> bool:
 def _mark(item: OutputItem) -> Hashable:
     """What no other item has; None for an item that may well be said twice."""
     match item:
-        case ReasoningItem(opaque=opaque) if opaque is not None:
+        case ReasoningItem(opaque=opaque) if opaque is not None and opaque.data:
             return item.correlation_id or item.id, opaque
         case ProviderItem(data=dict() as data) if not {"id", "tool_use_id"}.isdisjoint(data):
             return codec.encode_canonical(data)

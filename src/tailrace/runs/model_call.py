@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -16,12 +17,13 @@ from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import Payload, ProviderEvent, TraceContext, UsageUpdate
 from tailrace.schema.request import ModelRequest
-from tailrace.upstream.http import Reply, Timeouts, Upstream
+from tailrace.upstream.http import Call, Timeouts
 from tailrace.upstream.prepare import prepare
 from tailrace.upstream.prices import price_of
 from tailrace.upstream.registry import Provider
 from tailrace.upstream.retry import RetryPolicy
 from tailrace.upstream.traffic import Traffic, Turn
+from tailrace.upstream.transport import Reply, Transport
 
 _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
 _FACTS = (ProviderEvent, UsageUpdate)
@@ -31,7 +33,7 @@ _FACTS = (ProviderEvent, UsageUpdate)
 class ModelCaller:
     """Calls models. `environ` holds the providers' keys, which go into headers and nowhere else (design rule 9)."""
 
-    upstream: Upstream
+    upstream: Transport
     timeouts: Timeouts
     retries: RetryPolicy
     environ: Mapping[str, str] = field(repr=False)
@@ -78,6 +80,17 @@ class ModelCaller:
             tries.forget()
             return
 
+    async def prewarm(self, provider: Provider, request: ModelRequest, writer: RunWriter, trace: TraceContext) -> None:
+        """A call like `request`, but for its items, is about to be made. What is wrong with it, that call will say."""
+        if provider.transport == "websocket":
+            key = self.traffic.turn(provider, writer.thread_id).next_key()
+            with suppress(ProviderError):
+                self.upstream.prewarm(await self._prepared(provider, request, key, trace))
+
+    async def _prepared(self, provider: Provider, request: ModelRequest, key: str | None, trace: TraceContext) -> Call:
+        call = await prepare(provider, request, key, self.environ)
+        return replace(call, headers={**call.headers, "traceparent": trace.traceparent})
+
     async def _attempt(
         self,
         provider: Provider,
@@ -102,8 +115,7 @@ class ModelCaller:
         price = price_of(provider.prices, request.model_id)
         pricing = Pricing(price, request.generation.service_tier) if price else None
         async with turn.key(self.timeouts.first_event_s) as key:
-            call = await prepare(provider, request, key, self.environ)
-            call = replace(call, headers={**call.headers, "traceparent": trace.traceparent})
+            call = await self._prepared(provider, request, key, trace)
             async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
                 await _pump(decoder, pricing, reply, writer, trace)
             if decoder.error is not None:

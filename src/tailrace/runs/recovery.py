@@ -1,4 +1,4 @@
-"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` does it.
+"""What is done about a model call that failed: what the log shows of it in, a remedy out. Pure; `model_call` obeys.
 
 The rule that is never bent: once a tool call or any visible output has reached the log, nothing is replayed behind the
 readers' backs. What nobody has seen may be asked for again within its step. What has been seen is cancelled where it

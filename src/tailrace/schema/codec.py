@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha1
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ _encoder = msgspec.json.Encoder()
 _payload_decoder: msgspec.json.Decoder[Payload] = msgspec.json.Decoder(Payload)
 _any_decoder = msgspec.json.Decoder()
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_making = Lock()
 _WHERE = re.compile(r" - at `(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _BAD_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -30,10 +32,10 @@ _NAMESPACE = b"tailrace.event/"
 
 _encode = _encoder.encode
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\."
+# An escaped surrogate, with its other half where that follows; an even number of backslashes before it is text.
+_SURROGATE = re.compile(
+    rb"(?<!\\)(?P<text>(?:\\\\)*)"
+    rb"(?:(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 
 
@@ -60,10 +62,18 @@ def encode_pretty(value: object) -> str:
 
 def decode(data: bytes | str, kind: type[T]) -> T:
     """JSON text as a value of `kind`. Raises InvalidJson."""
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    decoder = _decoders.get(kind) or _new_decoder(kind)
     return _decoded(decoder, data)  # type: ignore[no-any-return]  # the decoder was made for `kind`
+
+
+def _new_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """One at a time: msgspec lets other threads see what it knows of a type before it knows all of it, and a decoder
+    that was made from that reads where nothing is."""
+    with _making:
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+        return decoder
 
 
 def decode_any(data: bytes | str) -> Any:
@@ -87,7 +97,7 @@ def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | str) -> Any:
 def _mended(data: bytes | str) -> bytes:
     """The text without halves of surrogate pairs."""
     raw = _whole_text(data).encode() if isinstance(data, str) else data
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw)
+    return _SURROGATE.sub(lambda found: found["text"] + (found["pair"] or rb"\ufffd"), raw)
 
 
 def _well_formed(value: Any) -> Any:
@@ -105,6 +115,8 @@ def _whole_text(text: str) -> str:
 
 def convert(value: object, kind: type[T]) -> T:
     """Plain dicts and lists as a value of `kind`. Raises InvalidJson."""
+    if kind not in _decoders:
+        _new_decoder(kind)  # the same knowledge, come by in the same way
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

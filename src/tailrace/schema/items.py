@@ -101,13 +101,17 @@ class ScriptError(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class MessageItem(Struct, tag_field="type", tag="message", omit_defaults=True, kw_only=True, frozen=True):
-    """Visible text: `content` is all of it, joined; `parts` says what plain text cannot."""
+    """Visible text: `content` is all of it, joined; `parts` says what plain text cannot.
+
+    `opaque` is there where the provider signs what it says and wants the signature back with it.
+    """
 
     id: str
     content: str
     origin: Literal["user", "agent", "system"] = field(default_factory=_agent)
     parts: list[Part] | None = None
     phase: str | None = None
+    opaque: Opaque | None = None
     correlation_id: str | None = None
 
 

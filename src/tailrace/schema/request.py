@@ -147,6 +147,7 @@ class ModelRequest(Struct, omit_defaults=True, kw_only=True, frozen=True):
     """One model call: what an adapter's `build` turns into a provider's JSON.
 
     `items` is the whole conversation in order, this run's items included; each call has its output (runs/history.py).
+    `thread_id` tells one conversation from another, for providers that keep something of each.
     """
 
     provider_id: str
@@ -154,3 +155,4 @@ class ModelRequest(Struct, omit_defaults=True, kw_only=True, frozen=True):
     items: list[OutputItem]
     generation: Generation
     stream: bool = True
+    thread_id: str = ""

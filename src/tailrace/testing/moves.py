@@ -105,6 +105,16 @@ class KeepAlive(Struct, frozen=True):
     """A comment or ping: bytes that are no progress."""
 
 
+class Raw(Struct, frozen=True):
+    """An event whose data is `text` as it stands. Before anything else was said, it comes before the answer's start.
+
+    `last`: nothing comes after it.
+    """
+
+    text: str
+    last: bool = False
+
+
 class Gate(Struct, frozen=True):
     """Wait until the test opens the gate of this name."""
 
@@ -161,8 +171,27 @@ class Interleaved(Struct, frozen=True):
     backwards: bool = False
 
 
-Control = Pause | Gate | Stall | Cut
-Fault = CutAt | Drip | Begin | Bytes | Flood | Interleaved
+class Close(Struct, frozen=True):
+    """Close the socket with a code (RFC 6455 §7.4); over HTTP there is none, and it is a `Cut`."""
+
+    code: int = 1000
+
+
+class Handshake(Struct, frozen=True, kw_only=True):
+    """How a WebSocket's handshake is answered: with `status`, when the gate of this name is open, if one is named.
+
+    `stalls`: not at all. `pongs`: are pings answered later? `headers` go with the answer.
+    """
+
+    status: int = 101
+    gate: str | None = None
+    stalls: bool = False
+    pongs: bool = True
+    headers: dict[str, str] = {}
+
+
+Control = Pause | Gate | Stall | Cut | Close
+Fault = CutAt | Drip | Begin | Bytes | Raw | Flood | Interleaved
 Move = (
     Text | Burst | Reasoning | Call | Spent | Finish | Fail | HttpError | Headers | Paced | KeepAlive | Fault | Control
 )

@@ -15,76 +15,37 @@ import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from hashlib import sha256
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from aiohttp import web
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
-from tailrace.testing.moves import Control, Cut, Fail, Gate, Headers, HttpError, Move, Pause
+from tailrace.testing.moves import Control, Cut, Fail, Handshake, Headers, HttpError, Move
+from tailrace.testing.performer import Dropped, GatePoint, Performer, RecordedRequest, recorded
 from tailrace.testing.scripts import by_words
-from tailrace.testing.wires import chat, messages, responses
+from tailrace.testing.websocket import RecordedSocket, SocketSide
+from tailrace.testing.wires import bedrock, chat, gemini, messages, ollama, responses
 from tailrace.testing.wires.base import Asked, Memory, Renderer, ScriptedWire, Step, Ticket, steps
 from tailrace.testing.wires.plan import Plan, make_plan
 
-WIRES = (responses.WIRE, messages.WIRE, chat.WIRE)
+WIRES = (responses.WIRE, messages.WIRE, chat.WIRE, gemini.WIRE, bedrock.WIRE, ollama.WIRE)
 
 _REMEMBERED = 200  # requests; an upstream may live as long as a demo server
 _MAX_BODY = 64 * 1024 * 1024
 _FLUSH_BYTES = 16 * 1024
-_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
 _BYTES_PER_TOKEN = 4
 _SHUTDOWN_S = 0.1
 _MODEL = "demo"
 
 
-class GatePoint:
-    """Where a stream stands still: `reached` is set when it arrives, `open` lets it go on."""
-
-    def __init__(self) -> None:
-        self.reached = asyncio.Event()
-        self._opened = asyncio.Event()
-
-    def open(self) -> None:
-        """Let the stream go on, now or when it arrives."""
-        self._opened.set()
-
-    async def pass_through(self) -> None:
-        """What the stream does."""
-        self.reached.set()
-        await self._opened.wait()
-
-
-@dataclass(slots=True)
-class RecordedRequest:
-    """A request as it came in: keys masked, names of headers in lower case.
-
-    `key` is the digest of the key that it came with (`key_digest`), "" without one. `connection` is the client's port
-    (the same for a reused connection). `disconnected` is set when the client closes the socket before the answer is
-    whole, `answered` when the whole answer was sent.
-    """
-
-    wire: str
-    path: str
-    body: Any
-    headers: dict[str, str]
-    connection: int
-    query: dict[str, str] = field(default_factory=dict)
-    key: str = ""
-    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def closed(self) -> bool:
-        """Has the client gone?"""
-        return self.disconnected.is_set()
-
-
 class ScriptedUpstream:
-    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`.
+    """Serves `{url}/responses`, `{url}/messages`, `{url}/chat/completions` and `{url}/models`; and from the origin on
+    the paths of Gemini's API (`/v1beta/models/…`), of Vertex AI (`/v1/projects/…`), of Bedrock
+    (`/model/{model}/converse-stream`, `/converse`) and of Ollama (`/api/chat`).
+
+    Over WebSocket too: `handshakes` says how the next ones on `{url}/responses` are answered, `sockets` who came.
 
     What is answered: the next enqueued script; else what `script` returns; else what the words of the last user message
     choose (scripts.py), faults among them only where `faults` is set. A request that the vendor would refuse is refused
@@ -94,6 +55,9 @@ class ScriptedUpstream:
     def __init__(self, *, faults: bool = True, seed: str = "scripted", port: int = 0) -> None:
         self.script: Callable[[Asked], Sequence[Move]] | None = None
         self.requests: list[RecordedRequest] = []
+        self.sockets: list[RecordedSocket] = []
+        self.handshakes: deque[Handshake] = deque()
+        self._sides: set[SocketSide] = set()
         self._faults = faults
         self._seed = seed
         self._port = port
@@ -107,7 +71,7 @@ class ScriptedUpstream:
 
     @property
     def origin(self) -> str:
-        """The base URL without `/v1`, as the Messages wire takes it."""
+        """The base URL without `/v1`, as Messages, Bedrock and Ollama take it; Gemini's is `{origin}/v1beta`."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -123,6 +87,11 @@ class ScriptedUpstream:
         """The gate of this name, the same one that a script's `Gate(name)` waits at."""
         return self._gates.setdefault(name, GatePoint())
 
+    async def hang_up(self, error: str | None = None) -> None:
+        """Close every WebSocket, as a provider does that restarts; after `error`, a frame, where one is given."""
+        for side in list(self._sides):
+            await side.hang_up(error)
+
     async def received(self, count: int = 1) -> RecordedRequest:
         """The latest request, as soon as there are `count` of them."""
         while len(self.requests) < count:
@@ -134,6 +103,7 @@ class ScriptedUpstream:
         app = web.Application(client_max_size=_MAX_BODY)
         for wire in WIRES:
             app.router.add_post(wire.path, self._handler(wire))
+        app.router.add_get(responses.WIRE.path, self._socket)
         app.router.add_get("/v1/models", _models)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
@@ -157,13 +127,11 @@ class ScriptedUpstream:
                 body = codec.decode(raw, dict[str, Any])
             except InvalidJson as error:
                 return _refusal(wire, HttpError(400, message=error.message))
-            record = _record(wire, request, body)
-            self.requests.append(record)
-            del self.requests[:-_REMEMBERED]
-            self._arrived.set()
+            record = recorded(wire.name, request, body)
+            self._note(record)
             try:
                 response = await self._answer(wire, request, record, len(raw))
-            except _Dropped:
+            except Dropped:
                 return web.Response()  # goes nowhere: the connection is gone
             except (asyncio.CancelledError, ConnectionError):
                 if not self._closing.is_set():
@@ -174,10 +142,34 @@ class ScriptedUpstream:
 
         return handle
 
+    def _note(self, record: RecordedRequest) -> None:
+        self.requests.append(record)
+        del self.requests[:-_REMEMBERED]
+        self._arrived.set()
+
+    def _ticket(self) -> Ticket:
+        self._count += 1
+        return Ticket(self._seed, self._count)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        """`GET /v1/responses`: the same answers over a WebSocket."""
+        handshake = self.handshakes.popleft() if self.handshakes else Handshake()
+        side = SocketSide(
+            responses.WIRE, request, self.gate, self._closing,
+            note=self._note, script=self._script, ticket=self._ticket, memory=self._memory,
+        )  # fmt: skip
+        self.sockets.append(side.record)
+        del self.sockets[:-_REMEMBERED]
+        self._sides.add(side)
+        try:
+            return await side.serve(handshake)
+        finally:
+            self._sides.discard(side)
+
     async def _answer(
         self, wire: ScriptedWire, request: web.Request, record: RecordedRequest, size: int
     ) -> web.StreamResponse:
-        self._count += 1
+        ticket = self._ticket()
         body = {**record.body, **request.match_info}
         problem = "model: Field required" if "model" not in body else wire.complaint(body, self._memory)
         if problem:
@@ -190,8 +182,8 @@ class ScriptedUpstream:
         if script and isinstance(script[0], Headers):
             headers, script = script[0].headers, script[1:]
         plan = make_plan(script, -(-size // _BYTES_PER_TOKEN))
-        renderer = wire.renderer(plan, Ticket(self._seed, self._count), body, self._memory)
-        performer = _Performer(request, self.gate, self._closing)
+        renderer = wire.renderer(plan, ticket, body, self._memory)
+        performer = Performer(request, self.gate, self._closing)
         if asked.stream:
             return await _stream(wire, performer, steps(plan, renderer), headers)
         return await _whole(wire, performer, plan, renderer, headers)
@@ -202,41 +194,8 @@ class ScriptedUpstream:
         return self.script(asked) if self.script else by_words(asked, faults=self._faults)
 
 
-class _Dropped(Exception):
-    """This side dropped the connection."""
-
-
-class _Performer:
-    """Does what a script says between the bytes."""
-
-    def __init__(self, request: web.Request, gate: Callable[[str], GatePoint], closing: asyncio.Event) -> None:
-        self.request = request
-        self._gate = gate
-        self._closing = closing
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time()
-
-    async def perform(self, control: Control) -> None:
-        if isinstance(control, Pause):
-            await self._pause(control.seconds)
-        elif isinstance(control, Gate):
-            await self._gate(control.name).pass_through()
-            self._due = self._loop.time()
-        else:
-            if not isinstance(control, Cut):
-                await self._closing.wait()  # the client's going cancels this
-            if self.request.transport is not None:
-                self.request.transport.abort()
-            raise _Dropped
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait until the schedule says so: the pauses of a stream add up to its length, however late each ends."""
-        self._due += seconds
-        await asyncio.sleep(max(0.0, self._due - self._loop.time()))
-
-
 async def _stream(
-    wire: ScriptedWire, performer: _Performer, said: Iterator[Step], headers: Mapping[str, str]
+    wire: ScriptedWire, performer: Performer, said: Iterator[Step], headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Send the frames; what comes without a pause between goes out in few writes, as from a busy provider."""
     request = performer.request
@@ -267,7 +226,7 @@ async def _flush(request: web.Request, response: web.StreamResponse, pending: li
 
 
 async def _whole(
-    wire: ScriptedWire, performer: _Performer, plan: Plan, renderer: Renderer, headers: Mapping[str, str]
+    wire: ScriptedWire, performer: Performer, plan: Plan, renderer: Renderer, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """The non-streaming answer: what the script does in between is done before it."""
     for op in plan.ops:
@@ -291,7 +250,7 @@ def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 
 def _refusal(wire: ScriptedWire, error: HttpError) -> web.Response:
-    headers = {name.lower(): value for name, value in error.headers.items()}
+    headers = {**wire.error_headers(error.status), **{name.lower(): value for name, value in error.headers.items()}}
     if error.retry_after is not None:
         headers["retry-after"] = f"{error.retry_after:g}"
     if error.body is not None:
@@ -303,35 +262,6 @@ async def _models(request: web.Request) -> web.Response:
     """The list of models in OpenAI's shape with Anthropic's fields beside them."""
     model = {"id": _MODEL, "object": "model", "created": 0, "owned_by": "tailrace", "type": "model"}
     return _json({"object": "list", "data": [model], "has_more": False, "first_id": _MODEL, "last_id": _MODEL})
-
-
-def key_digest(key: str) -> str:
-    """By which a recorded request's key is known."""
-    return sha256(key.encode()).hexdigest()[:16]
-
-
-def _record(wire: ScriptedWire, request: web.Request, body: Any) -> RecordedRequest:
-    secrets = (value for name, value in request.headers.items() if _is_secret(name.lower()))
-    key = next(secrets, "").removeprefix("Bearer ")
-    return RecordedRequest(
-        wire.name, request.path, body, _masked(request.headers), _client_port(request), dict(request.query),
-        key_digest(key) if key else "",
-    )  # fmt: skip
-
-
-def _is_secret(header: str) -> bool:
-    return any(word in header for word in _SECRET_WORDS)
-
-
-def _masked(headers: Mapping[str, str]) -> dict[str, str]:
-    lowered = ((name.lower(), value) for name, value in headers.items())
-    return {name: "***" if _is_secret(name) else value for name, value in lowered}
-
-
-def _client_port(request: web.Request) -> int:
-    transport = cast("asyncio.Transport", request.transport)
-    peer = transport.get_extra_info("peername")
-    return int(peer[1]) if peer else 0
 
 
 async def _serve(port: int) -> None:

@@ -35,12 +35,16 @@ class Signature(NamedTuple):
 
 
 def signature_of(name: str, function: Callable[..., Any]) -> Signature:
-    """Raises InvalidTool: without a docstring, a type, or with a parameter that JSON has no word for."""
+    """The signature of a tool's function. Raises InvalidTool: it has no docstring, or a parameter without a type that
+    JSON has a word for."""
     docstring = docstring_parser.parse(inspect.getdoc(function) or "", docstring_parser.DocstringStyle.GOOGLE)
     if not docstring.description:
         raise InvalidTool(f"{name}: has no docstring: it is what the model knows of the tool")
     described = {parameter.arg_name: _one_line(parameter.description) for parameter in docstring.params}
-    hints = typing.get_type_hints(function, include_extras=True)
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise InvalidTool(f"{name}: a type of its parameters is not known where it is defined: {error}") from error
     fields: list[tuple[str, Any, Any]] = []
     context = None
     for parameter in inspect.signature(function).parameters.values():

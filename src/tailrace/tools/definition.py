@@ -6,9 +6,9 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, overload
+from typing import Any, overload
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from tailrace.schema import codec
 from tailrace.schema.items import FunctionCallItem
@@ -18,20 +18,22 @@ from tailrace.tools.context import ToolContext
 from tailrace.tools.errors import InvalidArguments, InvalidTool
 from tailrace.tools.result import ToolResult
 
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-
 
 class Limits(Struct, frozen=True, kw_only=True):
     """What one call may take.
 
     `timeout_s`: seconds; `output_bytes`: of its output, that the model sees, and that is streamed; the rest is kept
-    beside the log. `parallel`: calls of the tool at a time in one process.
+    beside the log. `parallel`: calls of the tool at a time in one process. Raises InvalidTool: one is not positive.
     """
 
-    timeout_s: Positive = 60.0
-    output_bytes: Count = 32 * 1024
-    parallel: Count = 8
+    timeout_s: float = 60.0
+    output_bytes: int = 32 * 1024
+    parallel: int = 8
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:  # nor is NaN
+                raise InvalidTool(f"{name}: must be more than 0, and is {getattr(self, name)}")
 
 
 class ToolDefinition(Struct, frozen=True, kw_only=True):
@@ -151,7 +153,7 @@ def _caller(
         try:
             return result_of(await function(**arguments))
         except SystemExit as error:  # it would end the event loop
-            raise RuntimeError("exit") from error
+            raise _ordinary(error) from error
 
     return call
 
@@ -163,6 +165,15 @@ def result_of(answer: object) -> ToolResult:
     if answer is None:
         return ToolResult(text="Done.")
     return ToolResult(text=answer if isinstance(answer, str) else codec.encode(answer).decode())
+
+
+def _ordinary(error: BaseException) -> Exception:
+    """An exception that may pass through a future and a task: one that would end these becomes one that does not."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    ordinary = RuntimeError(type(error).__name__)
+    ordinary.__cause__ = error
+    return ordinary
 
 
 async def in_thread(work: Callable[[], ToolResult]) -> ToolResult:
@@ -184,7 +195,7 @@ async def in_thread(work: Callable[[], ToolResult]) -> ToolResult:
         try:
             result = context.run(work)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is the caller's
-            failure = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError()
+            failure = _ordinary(error)
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)
 

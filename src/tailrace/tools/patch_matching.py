@@ -89,10 +89,9 @@ def _find(wanted: list[str], bare: list[str], start: int, *, at_end: bool = Fals
     last = len(bare) - len(wanted)
     places = range(max(start, last) if at_end else start, last + 1)
     for same in PASSES:
-        targets = [same(line) for line in wanted]
+        first, *rest = [same(line) for line in wanted]
         for place in places:
-            found = bare[place : place + len(wanted)]
-            if same(found[0]) == targets[0] and [same(line) for line in found] == targets:
+            if same(bare[place]) == first and [same(line) for line in bare[place + 1 : place + len(wanted)]] == rest:
                 return place
     return None
 

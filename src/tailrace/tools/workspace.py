@@ -190,6 +190,11 @@ def open_subfolder(name: str, folder: int) -> int:
     return os.open(name, _DIRECTORY, dir_fd=folder)
 
 
+def shown(path: str) -> str:
+    """A path as text of one line: a name may hold anything but `/`."""
+    return path if path.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in path)
+
+
 @contextmanager
 def failing(path: str) -> Iterator[None]:
     """What the system says of a path, as the ToolFailed that says it."""

@@ -5,6 +5,7 @@ Nothing here knows what the bytes mean. Errors carry no URL, header or body of t
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -20,14 +21,15 @@ from tailrace.schema.errors import ProviderError
 from tailrace.upstream.tap import Tap
 from tailrace.upstream.watchdog import Timeouts, Watchdog, timed_out
 
-__all__ = ["Call", "Reply", "Timeouts", "Upstream"]
+__all__ = ["Call", "Reply", "Session", "Timeouts", "Upstream"]
 
 _DEFAULTS = Timeouts()
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_S = 10.0
 _LINGER_S = 1.0
 _PIECE_BYTES = 64 * 1024
-_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+SECRET_WORDS = ("auth", "key", "token", "secret", "cookie")
+_ENCODED = re.compile(r"[!-~]+")  # no character that a URL may not have as it is
 _MIN_SECRET = 6  # shorter words of a header are no keys, but words like "Bearer"
 
 # What aiohttp raises -> our code. An exception goes by the first of its bases that stands here.
@@ -46,21 +48,33 @@ ERROR_CODES: dict[type[BaseException], str] = {
     ValueError: "invalid_request",  # a header with a line break in it, as a key read from a file may have
     OSError: "connection",
 }
-_FAILURES = (aiohttp.ClientError, OSError, ValueError)
+FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
 Headers = Mapping[str, str]
 # Takes bytes (b"" at the end of the body) at once; False: no more for now. It must not wait.
 Take = Callable[[bytes], bool]
 
 
+class Session(Struct, frozen=True):
+    """The conversation that a call belongs to, for a way that keeps something of it from one call to the next."""
+
+    provider_id: str
+    model_id: str
+    conversation: str
+
+
 class Call(Struct, frozen=True, kw_only=True):
-    """A request to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys."""
+    """A request to a provider. Its repr shows where it goes and no more: URLs, too, may carry keys.
+
+    With a `session` it may go over a WebSocket instead (websocket.py), kept for the conversation's next call.
+    """
 
     url: str
     headers: dict[str, str]
     body: bytes
     stream: bool
     method: str = "POST"
+    session: Session | None = None
 
     def __repr__(self) -> str:
         return f"Call(host={host_of(self.url)!r}, stream={self.stream}, body=<{len(self.body)} bytes>)"
@@ -164,7 +178,7 @@ class Reply:
     def _read(self) -> bytes:
         try:
             return self._content.read_nowait()
-        except _FAILURES as error:
+        except FAILURES as error:
             raise failure(error, self._host, in_body=True) from None
 
 
@@ -229,6 +243,9 @@ class Upstream:
             raise
         response.close()  # does nothing to a connection that went back to the pool
 
+    def prewarm(self, call: Call) -> None:
+        """Nothing: connections are shared, and the next call takes one that is there (transport.py)."""
+
     def _linger(self, response: aiohttp.ClientResponse) -> None:
         """Read what is left of an answer that is complete: nearly always its end mark alone, and the next call can then
         do without a handshake."""
@@ -246,7 +263,7 @@ class Upstream:
             async with asyncio.timeout_at(sent + limit) as timer:
                 return await self._session.request(
                     call.method,
-                    call.url,
+                    _as_it_is(call.url),
                     data=_body(call.body) if call.body else None,
                     headers=_headers(call),
                     allow_redirects=False,
@@ -254,7 +271,7 @@ class Upstream:
                 )
         except aiohttp.ServerTimeoutError:
             raise timed_out("connect", timeouts.connect_s) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             if timer.expired():
                 raise timed_out(watchdog, limit) from None
             raise failure(error, host_of(call.url), in_body=False) from None
@@ -265,6 +282,11 @@ async def _check(response: aiohttp.ClientResponse, call: Call) -> None:
     if not 200 <= response.status < 300:
         body = redact(await _error_body(response), call.headers)
         raise http_error(response.status, response.headers, body)
+
+
+def _as_it_is(url: str) -> URL:
+    """The URL without a character of it changed, where it is encoded already: a signature is of what is sent."""
+    return URL(url, encoded=_ENCODED.fullmatch(url) is not None)
 
 
 def _body(body: bytes) -> bytes | io.BytesIO:
@@ -282,7 +304,7 @@ def _headers(call: Call) -> CIMultiDict[str]:
 
 async def _read_out(response: aiohttp.ClientResponse) -> None:
     try:
-        with suppress(*_FAILURES, TimeoutError):
+        with suppress(*FAILURES, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 while await response.content.readany():
                     pass
@@ -293,7 +315,7 @@ async def _read_out(response: aiohttp.ClientResponse) -> None:
 async def _error_body(response: aiohttp.ClientResponse) -> bytes:
     """The beginning of an error's body. Its status is known, so that a body which breaks or stalls changes nothing."""
     body = bytearray()
-    with suppress(*_FAILURES):
+    with suppress(*FAILURES):
         async with asyncio.timeout(_ERROR_BODY_S):
             while len(body) < _ERROR_BODY_BYTES:
                 piece = await response.content.read(_ERROR_BODY_BYTES - len(body))
@@ -306,7 +328,7 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 def redact(body: bytes, headers: Mapping[str, str]) -> bytes:
     """`body` without the keys that stand in the request's `headers`: some gateways echo them (design rule 9)."""
     for name, value in headers.items():
-        if any(word in name.lower() for word in _SECRET_WORDS):
+        if any(word in name.lower() for word in SECRET_WORDS):
             for secret in value.split():
                 if len(secret) > _MIN_SECRET:
                     body = body.replace(secret.encode(), b"***")

@@ -7,7 +7,7 @@ from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.request import ModelRequest
 from tailrace.upstream.auth import SCHEMES, Unsigned
-from tailrace.upstream.http import Call
+from tailrace.upstream.http import Call, Session
 from tailrace.upstream.registry import Provider
 
 
@@ -15,6 +15,7 @@ async def prepare(provider: Provider, request: ModelRequest, key: str | None, en
     """The call, signed with `key` or with what stands in `environ`. Raises ProviderError.
 
     The body is built for the model's own name, by which its quirks are known, and says what the provider calls it.
+    Where a provider's streams go over WebSocket, the call names its session.
     """
     wire = WIRES[provider.wire]
     try:
@@ -27,10 +28,18 @@ async def prepare(provider: Provider, request: ModelRequest, key: str | None, en
     url = provider.url(wire.path(said, request.stream))
     unsigned = Unsigned(url, codec.encode(body), key, environ)
     headers = {**wire.own_headers(request, provider.quirks), **await signed(provider, unsigned)}
-    return Call(url=url, headers=headers, body=unsigned.body, stream=request.stream)
+    session = _session(provider, request) if provider.transport == "websocket" and request.stream else None
+    return Call(url=url, headers=headers, body=unsigned.body, stream=request.stream, session=session)
 
 
 async def signed(provider: Provider, call: Unsigned) -> dict[str, str]:
     """The headers of a call: the wire's, those that say who is calling, the provider's."""
     wire = WIRES[provider.wire]
     return {**wire.headers, **await SCHEMES[provider.auth or wire.auth](call), **provider.headers}
+
+
+def _session(provider: Provider, request: ModelRequest) -> Session:
+    """A client that keeps its conversation itself asks in a new thread each time, but may say what they have in
+    common."""
+    conversation = request.generation.prompt_cache_key or request.thread_id
+    return Session(provider.provider_id, request.model_id, conversation)

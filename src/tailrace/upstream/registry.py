@@ -17,6 +17,8 @@ from urllib.parse import urlencode, urlsplit
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from tailrace.adapters.base import TransportName
+from tailrace.adapters.markup import MARKUP
 from tailrace.adapters.wires import QUIRKS, WIRES
 from tailrace.fold.cost import Price
 from tailrace.schema import codec
@@ -44,6 +46,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     query: dict[str, str] = field(default_factory=dict)
     prices: dict[str, Price] = field(default_factory=dict)
     max_in_flight: Annotated[int, Meta(ge=1)] | None = None
+    transport: TransportName = "http"
 
 
 class Provider(Struct, kw_only=True, frozen=True):
@@ -53,8 +56,8 @@ class Provider(Struct, kw_only=True, frozen=True):
     `families` (globs). `default_model` is meant where only the provider is named. `model_names` says how a model is
     called on the wire where that is not its name. `headers` and `query` go with every request; `auth` is the scheme
     (upstream/auth.py) by which the key does, where it is not the wire's own: the keys are in the first of
-    `api_key_env` that is set. `prices` are those of its models (upstream/prices.py). `needs`: what must yet be set, in
-    words. `max_in_flight`: calls at a time.
+    `api_key_env` that is set. `transport` is the way that calls take first. `prices` are those of its models
+    (upstream/prices.py). `needs`: what must yet be set, in words. `max_in_flight`: calls at a time.
     """
 
     provider_id: str
@@ -72,6 +75,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     prices: dict[str, Price] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     max_in_flight: int | None = None
+    transport: TransportName = "http"
 
     def __repr__(self) -> str:
         """Its name and wire: an operator may have put a secret into the headers."""
@@ -128,14 +132,11 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         raise SettingsError(f"{place}{at}: {error.message}") from error
     if known.wire not in WIRES:
         raise SettingsError(f"{place}.wire: {known.wire!r} is none of {', '.join(WIRES)}")
-    for quirk, said in known.quirks.items():
-        if quirk not in QUIRKS[known.wire]:
-            raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
-        usual = QUIRKS[known.wire][quirk]
-        if type(said) is not type(usual):
-            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
+    _check_quirks(known, place)
     if known.auth not in (None, *SCHEMES):
         raise SettingsError(f"{place}.auth: {known.auth!r} is none of {', '.join(SCHEMES)}")
+    if known.transport not in WIRES[known.wire].transports:
+        raise SettingsError(f"{place}.transport: the wire goes over {', '.join(WIRES[known.wire].transports)}")
     base_url, lack = _base_url(_listed(known.base_url), f"{place}.base_url", environ)
     query = {key: fill_first([value], environ) for key, value in known.query.items()}
     model_names, unnamed = _model_names(known.model_names, f"{place}.model_names", environ)
@@ -149,6 +150,19 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         "needs": [missing for missing in (lack, unnamed, *(missing for _, missing in query.values())) if missing],
     }
     return codec.convert({**codec.to_builtins(known), **said}, Provider)
+
+
+def _check_quirks(known: _Table, place: str) -> None:
+    """Raises SettingsError for one that the wire has not, and for one of another kind than its own."""
+    for quirk, said in known.quirks.items():
+        if quirk not in QUIRKS[known.wire]:
+            raise SettingsError(f"{place}.quirks.{quirk}: the wire has {', '.join(QUIRKS[known.wire])}")
+        usual = QUIRKS[known.wire][quirk]
+        if type(said) is not type(usual):
+            raise SettingsError(f"{place}.quirks.{quirk}: is to be of the kind of {usual!r}, its usual value")
+    for kind in known.quirks.get("heal", ()):
+        if kind not in MARKUP:
+            raise SettingsError(f"{place}.quirks.heal: {kind!r} is none of {', '.join(MARKUP)}")
 
 
 def _listed(said: str | list[str]) -> list[str]:

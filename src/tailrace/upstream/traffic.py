@@ -77,7 +77,8 @@ class Traffic:
 
 
 class Turn:
-    """One call's: `key` around each attempt, `heard` for what its answer's headers say, then `elsewhere`."""
+    """One call's: `key` around each attempt, `heard` for what its answer's headers say, then `elsewhere`; `next_key`
+    for what is made ready before."""
 
     def __init__(self, line: _Line, provider: Provider, thread: str, held: list[str], now: Callable[[], int]) -> None:
         self._line = line
@@ -102,7 +103,7 @@ class Turn:
             if not self._keys:
                 yield None
                 return
-            position = keys.choose(len(self._keys), self._line.rests, self._tried, self._thread, self._now())
+            position = self._choice()
             self._tried.add(position)
             try:
                 yield self._keys[position]
@@ -110,6 +111,10 @@ class Turn:
                 self._failed(position, error)
                 raise
             self._line.rests.pop(position, None)
+
+    def next_key(self) -> str | None:
+        """What `key` would give now; nothing is taken by asking."""
+        return self._keys[self._choice()] if self._keys else None
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """The headers of an answer, of whatever status."""
@@ -121,6 +126,9 @@ class Turn:
     def elsewhere(self, error: ProviderError) -> bool:
         """Is it worth another attempt at once, with another key?"""
         return keys.another(len(self._keys), self._line.rests, self._tried, error, self._now())
+
+    def _choice(self) -> int:
+        return keys.choose(len(self._keys), self._line.rests, self._tried, self._thread, self._now())
 
     @asynccontextmanager
     async def _place(self, patience_s: float) -> AsyncIterator[None]:

@@ -76,7 +76,7 @@ class _Block:
 class MessagesDecoder(StreamDecoder):
     """Decodes anthropic-messages (adapters/base.py Decoder)."""
 
-    ANSWER = "content"
+    ANSWER = ("content",)
 
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)

@@ -20,9 +20,6 @@ have no words here. The request's parameters: https://platform.claude.com/docs/e
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator
-from itertools import groupby, takewhile
-from operator import itemgetter
 from typing import Any
 
 from tailrace.adapters.anthropic_messages.quirks import DEFAULTS, MODELS
@@ -34,6 +31,7 @@ from tailrace.adapters.canonical import (
     fields,
     fit_id,
     fitted,
+    head,
     is_text,
     look_up,
     parts_of,
@@ -43,9 +41,10 @@ from tailrace.adapters.canonical import (
     split_data_url,
     with_extra,
 )
-from tailrace.adapters.effort import LEAST_BUDGET, budget_of, effort_of
+from tailrace.adapters.claude import effort_word, max_tokens_of, sampling_of, thinking_of
 from tailrace.adapters.schemas import ANTHROPIC, strict_schema
 from tailrace.adapters.tools import Offer, ToolNames, as_function, narrowed, offer_of
+from tailrace.adapters.turns import Block, Turn, led_on, loop_of, turns_of
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (
     FilePart,
@@ -69,19 +68,14 @@ from tailrace.schema.request import (
     OutputFormat,
 )
 
-Block = dict[str, Any]
-
 NAME = "anthropic-messages"
 PATH = "/v1/messages"
 HEADERS = {"anthropic-version": "2023-06-01"}
 names = ToolNames(limit=128, flat=True)
 callees = names.callees
 
-CONTINUE = "Continue."
-BEGIN = "(The conversation begins here.)"
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 THINKING = frozenset({"thinking", "redacted_thinking"})
-LEAST_TOP_P = 0.95  # with thinking
 MOST_MARKS = 4  # of the prompt cache: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -101,18 +95,18 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     refuse(generation, "seed", "frequency_penalty", "presence_penalty", "top_logprobs", "verbosity")
     refuse(generation, "reasoning_summary", why="the provider's summaries have one length only: ask for auto")
     offer = narrowed(offer_of(generation, NAME, names))
-    system, items = _head(request)
+    system, items = head(request)
     messages = _messages(items, request)
-    thinking = _thinking(generation, row, offer, lost=_began_without_thinking(messages))
+    thinking = thinking_of(generation, row, forced=_forced(offer), lost=_began_without_thinking(messages))
     body: dict[str, Any] = {
         "model": request.model_id,
-        "max_tokens": _max_tokens(generation, row, thinking),
+        "max_tokens": max_tokens_of(generation, row, thinking),
         "messages": messages,
         "stream": request.stream,
         **thinking,
         **_output(generation, row, thinking),
         **_tools(generation, row, offer),
-        **_sampling(generation, row, thinking),
+        **sampling_of(generation, row, thinking),
         **_tier(generation),
         **fields(generation, stop="stop_sequences"),
     }
@@ -136,36 +130,12 @@ def _forced(offer: Offer) -> bool:
     return offer.choice == "required" or isinstance(offer.choice, NamedToolChoice)
 
 
-def _thinking(generation: Generation, row: Quirks, offer: Offer, *, lost: bool) -> dict[str, Any]:
-    """`thinking`: nothing where nothing was asked."""
-    budget = budget_of(generation)
-    if budget == 0 or (_forced(offer) and row["thinking_off"]):
-        return _no_thinking(generation, row)
-    if budget is None or _forced(offer):
-        return {}
-    if row["thinking"] == "adaptive":
-        return {"thinking": {"type": "adaptive", "display": "summarized"}}
-    return {} if lost else {"thinking": {"type": "enabled", "budget_tokens": budget}}
-
-
-def _no_thinking(generation: Generation, row: Quirks) -> dict[str, Any]:
-    off = row["thinking_off"]
-    if not off:
-        field = "reasoning_effort" if generation.reasoning_effort else "thinking_budget"
-        raise InvalidRequest("the model always thinks", field=field)
-    return {} if off == "omit" else {"thinking": {"type": off}}
-
-
-def _is_on(thinking: dict[str, Any]) -> bool:
-    return thinking.get("thinking", {}).get("type") in {"enabled", "adaptive"}
-
-
 def _output(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, Any]:
     """The effort, where thinking goes by it, and the form of the answer."""
     config: dict[str, Any] = {}
-    if thinking.get("thinking", {}).get("type") == "adaptive":
-        effort = str(effort_of(generation))
-        config["effort"] = {"minimal": "low", "xhigh": row["xhigh"]}.get(effort, effort)
+    effort = effort_word(generation, row, thinking)
+    if effort is not None:
+        config["effort"] = effort
     if generation.output_format is not None:
         config["format"] = _format(generation.output_format)
     return {"output_config": config} if config else {}
@@ -179,30 +149,6 @@ def _format(wanted: OutputFormat) -> dict[str, Any]:
     if wanted.description and "description" not in schema:
         schema = {**schema, "description": wanted.description}
     return {"type": "json_schema", "schema": strict_schema(schema, ANTHROPIC) or schema}
-
-
-def _max_tokens(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> int:
-    """As asked, but always with room for an answer beside the budget, which counts towards it."""
-    asked = int(generation.max_output_tokens or row["max_tokens"])
-    budget = thinking.get("thinking", {}).get("budget_tokens", 0)
-    return max(asked, budget + LEAST_BUDGET) if budget else asked
-
-
-def _sampling(generation: Generation, row: Quirks, thinking: dict[str, Any]) -> dict[str, float]:
-    """What is not what the API does anyway; with thinking it takes only a `top_p` close to 1.
-
-    Raises InvalidRequest for what the model, or thinking, does not allow.
-    """
-    asked = fields(generation, temperature="temperature", top_p="top_p", top_k="top_k")
-    asked = {name: value for name, value in asked.items() if name == "top_k" or value != 1}
-    for name, value in asked.items():
-        if not row["sampling"]:
-            raise InvalidRequest(f"the model takes no {name}", field=name)
-        if _is_on(thinking) and not (name == "top_p" and value >= LEAST_TOP_P):
-            raise InvalidRequest(f"the provider does not take this {name} with thinking", field=name)
-    if asked.get("temperature", 0) > 1:
-        raise InvalidRequest("the provider's temperatures end at 1", field="temperature")
-    return asked
 
 
 def _tier(generation: Generation) -> dict[str, str]:
@@ -255,41 +201,22 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
 # --- the conversation -------------------------------------------------------------------------------------------
 
 
-def _head(request: ModelRequest) -> tuple[str, list[OutputItem]]:
-    """The system prompt: the instructions and the system's messages before anyone has spoken; and the other items."""
-    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
-    lines = [request.generation.instructions or "", *(item.content for item in first if isinstance(item, MessageItem))]
-    return "\n\n".join(line for line in lines if line.strip()), request.items[len(first) :]
-
-
-def _messages(items: list[OutputItem], request: ModelRequest) -> list[dict[str, Any]]:
+def _messages(items: list[OutputItem], request: ModelRequest) -> list[Turn]:
     blocks = [(role, block) for item in items for role, said in [_said(item, request)] for block in said]
-    messages: list[dict[str, Any]] = []
-    for role, group in groupby(_led_on(_answered(blocks)), key=itemgetter(0)):
-        messages.append({"role": role, "content": sorted((block for _, block in group), key=_place)})
-    if messages and messages[-1]["role"] == "assistant" and messages[-1]["content"][-1]["type"] == "text":
-        messages.append({"role": "user", "content": _text(CONTINUE)})
-    if messages and messages[0]["role"] == "assistant":  # the API wants the user to begin
-        messages.insert(0, {"role": "user", "content": _text(BEGIN)})
-    return messages
+    return turns_of(led_on(_answered(blocks), _is_thought), _place, _text)
+
+
+def _is_thought(block: Block) -> bool:
+    return block["type"] in THINKING
+
+
+def _is_result(block: Block) -> bool:
+    return bool(block["type"] == "tool_result")
 
 
 def _place(block: Block) -> int:
     """Results stand first in their message, and calls last; what else was said meanwhile stands between."""
     return {"tool_result": 0, "tool_use": 2}.get(block["type"], 1)
-
-
-def _led_on(blocks: list[tuple[str, Block]]) -> list[tuple[str, Block]]:
-    """Without the thinking that no other block of its turn came after: the API refuses it."""
-    kept: list[tuple[str, Block]] = []
-    has_led_on = False
-    for role, block in reversed(blocks):
-        is_thought = block["type"] in THINKING
-        if not is_thought or has_led_on:
-            kept.append((role, block))
-        if not is_thought:
-            has_led_on = role == "assistant"
-    return kept[::-1]
 
 
 def _answered(blocks: list[tuple[str, Block]]) -> list[tuple[str, Block]]:
@@ -353,14 +280,9 @@ def _tool_result(item: FunctionCallOutputItem) -> list[Block]:
     return [result, *beside]
 
 
-def _began_without_thinking(messages: list[dict[str, Any]]) -> bool:
+def _began_without_thinking(messages: list[Turn]) -> bool:
     """Is this the middle of a tool loop whose first turn has no thinking in front? Then thinking may not be on."""
-    loop: list[Block] = []
-    for message in messages:
-        if message["role"] == "assistant":
-            loop.extend(message["content"])
-        elif any(block["type"] != "tool_result" for block in message["content"]):
-            loop = []
+    loop = loop_of(messages, _is_result)
     return bool(loop) and loop[0]["type"] not in THINKING
 
 
@@ -383,31 +305,21 @@ def _part(part: Part) -> list[Block]:
 def _limited_marks(body: dict[str, Any]) -> dict[str, Any]:
     """The body with no more cache marks than there may be: the last ones, which reach furthest, and the request's own.
 
-    The order of a prompt is tools, system, messages. Nothing given is changed.
+    The order of a prompt is tools, system, messages, and those of messages have none here. Nothing given is changed.
     """
+    prefix = {key: body[key] for key in ("tools", "system") if isinstance(body.get(key), list)}
+    marked = [
+        (key, at)
+        for key, blocks in prefix.items()
+        for at, block in enumerate(blocks)
+        if isinstance(block, dict) and "cache_control" in block
+    ]
     own = 1 if body.get("cache_control") else 0
-    surplus = sum("cache_control" in block for block in _cacheable(body)) - (MOST_MARKS - own)
-    if surplus <= 0:
-        return body
-    limited = dict(body)
-    for key in ("tools", "system"):
-        blocks = limited.get(key)
-        if not isinstance(blocks, list):
-            continue
-        kept = []
-        for block in blocks:
-            is_over = surplus > 0 and "cache_control" in block
-            surplus -= is_over
-            kept.append({name: value for name, value in block.items() if not is_over or name != "cache_control"})
-        limited[key] = kept
-    return limited
-
-
-def _cacheable(body: dict[str, Any]) -> Iterator[Block]:
-    """The tools and the system's blocks: what stands in messages has no marks of its own here."""
-    for key in ("tools", "system"):
-        blocks = body.get(key)
-        yield from (block for block in blocks if isinstance(block, dict)) if isinstance(blocks, list) else ()
+    surplus = marked[: max(len(marked) + own - MOST_MARKS, 0)]
+    for key, at in surplus:
+        blocks = prefix[key] = list(prefix[key])
+        blocks[at] = {name: value for name, value in blocks[at].items() if name != "cache_control"}
+    return {**body, **prefix}
 
 
 def _image_source(part: ImagePart) -> Block:

@@ -75,7 +75,7 @@ _FLEETING = ("created", "obfuscation", "p")  # differ in each chunk and say noth
 class ChatDecoder(StreamDecoder):
     """Decodes openai-chat-completions (adapters/base.py Decoder)."""
 
-    ANSWER = "choices"
+    ANSWER = ("choices",)
 
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)

@@ -33,6 +33,7 @@ from tailrace.adapters.canonical import (
     refuse,
     returned,
     service_tier,
+    speaker_of,
     text_of,
     with_extra,
 )
@@ -69,6 +70,7 @@ Message = dict[str, Any]
 
 NAME = "openai-chat-completions"
 PATH = "/chat/completions"
+HEADER_TEXT = re.compile(r"[!-~]{1,64}")
 names = ToolNames(limit=64, flat=True)
 callees = names.callees
 
@@ -104,8 +106,8 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
 def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
     """The cache key, where the host takes it in a header."""
     header = look_up(request.model_id, DEFAULTS, MODELS, quirks)["prompt_cache_header"]
-    key = cache_key(request.generation).get("prompt_cache_key")
-    return {header: key} if header and key else {}
+    key = request.generation.prompt_cache_key
+    return {header: fit_id(key, HEADER_TEXT, 40)} if header and key else {}
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
@@ -209,8 +211,8 @@ def _messages(request: ModelRequest, row: Quirks) -> list[Message]:
     head, items = _head(request, row)
     messages: list[Message] = [{"role": _system(row), "content": text} for text in head]
     called = {item.call_id: names.of(item.name, item.namespace) for item in items if isinstance(item, FunctionCallItem)}
-    spoken = (item for item in items if _speaker(item) is not None)
-    for speaker, group in groupby(spoken, key=_speaker):
+    spoken = (item for item in items if speaker_of(item))
+    for speaker, group in groupby(spoken, key=speaker_of):
         said = list(group)
         if speaker == "assistant":
             messages += _assistant(said, request, row)
@@ -227,15 +229,19 @@ def _system(row: Quirks) -> str:
 
 
 def _head(request: ModelRequest, row: Quirks) -> tuple[list[str], list[OutputItem]]:
-    """The instructions, with the system's messages at the head where there may be but one; and the other items."""
+    """The instructions, with what the system says at the head where there may be but one; and the other items."""
     instructions = request.generation.instructions
     texts = [instructions] if instructions else []
     if row["many_system_messages"]:
         return texts, request.items
-    first = list(takewhile(lambda item: isinstance(item, MessageItem) and item.origin == "system", request.items))
+    first = list(takewhile(_is_system_text, request.items))
     texts += [text_of(parts_of(item)) for item in first if isinstance(item, MessageItem)]
     joined = "\n\n".join(text for text in texts if text.strip())
     return [joined] if joined else [], request.items[len(first) :]
+
+
+def _is_system_text(item: OutputItem) -> bool:
+    return isinstance(item, MessageItem) and item.origin == "system" and all(map(is_text, parts_of(item)))
 
 
 def _with_between(messages: list[Message]) -> list[Message]:
@@ -246,19 +252,6 @@ def _with_between(messages: list[Message]) -> list[Message]:
             said.append({"role": "assistant", "content": BETWEEN})
         said.append(message)
     return said
-
-
-def _speaker(item: OutputItem) -> str | None:
-    """In whose message the item stands; None for what is not said on this wire."""
-    match item:
-        case MessageItem(origin="agent") | ReasoningItem() | FunctionCallItem():
-            return "assistant"
-        case FunctionCallOutputItem():
-            return "tool"
-        case MessageItem():
-            return item.origin
-        case _:
-            return None
 
 
 def _assistant(items: Sequence[OutputItem], request: ModelRequest, row: Quirks) -> list[Message]:

@@ -11,11 +11,12 @@ from typing import Any
 from tailrace.adapters.base import DecodeContext
 from tailrace.adapters.collect import OpenItem
 from tailrace.adapters.counts import Counts, openai_counts
-from tailrace.adapters.errors import stream_error
+from tailrace.adapters.errors import http_error, stream_error
 from tailrace.adapters.growing import GrowingCall, GrowingMessage, GrowingReasoning
 from tailrace.adapters.reading import (
     Json,
     as_text,
+    count_in,
     dict_in,
     dicts_in,
     index_in,
@@ -24,6 +25,7 @@ from tailrace.adapters.reading import (
     unknown_news,
 )
 from tailrace.adapters.stream import StreamDecoder
+from tailrace.schema import codec
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.items import ItemType, Part, ProviderItem, RefusalPart, TextPart
 from tailrace.schema.response import FinishReason
@@ -108,7 +110,7 @@ class _Slot:
 class ResponsesDecoder(StreamDecoder):
     """Decodes openai-responses (adapters/base.py Decoder)."""
 
-    ANSWER = "output"
+    ANSWER = ("output",)
 
     def __init__(self, context: DecodeContext) -> None:
         super().__init__(context)
@@ -345,7 +347,13 @@ class ResponsesDecoder(StreamDecoder):
     # --- the end -------------------------------------------------------------------------------------------------
 
     def _on_error(self, event: Json) -> None:
-        self._fail(stream_error(event))
+        """Over a WebSocket an error says the status that it would have over HTTP, and may say the headers."""
+        status = count_in(event, "status")
+        if status is None:
+            self._fail(stream_error(event))
+            return
+        headers = {name: str(value) for name, value in dict_in(event, "headers").items()}
+        self._fail(http_error(status, headers, codec.encode(event)))
 
     def _on_terminal(self, event: Json) -> None:
         self._on_begin(event)

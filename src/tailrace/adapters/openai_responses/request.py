@@ -35,6 +35,7 @@ from tailrace.adapters.canonical import (
     with_extra,
 )
 from tailrace.adapters.effort import effort_of
+from tailrace.adapters.openai_responses.particular import instructed, without
 from tailrace.adapters.openai_responses.quirks import DEFAULTS, MODELS
 from tailrace.adapters.schemas import OPENAI, strict_schema
 from tailrace.adapters.tools import Offer, ToolNames, offer_of
@@ -70,7 +71,7 @@ PATH = "/responses"
 names = ToolNames(limit=64, flat=False)
 callees = names.callees
 
-ROLES = {"user": "user", "agent": "assistant", "system": "developer"}
+ROLES = {"user": "user", "agent": "assistant", "system": "system"}
 REASONING_ID = re.compile(r"rs[a-zA-Z0-9_-]{0,62}")
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
@@ -112,7 +113,16 @@ def build(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
         body["stream_options"] = {"include_obfuscation": False}
     if generation.instructions:
         body["instructions"] = generation.instructions
-    return with_extra(body, generation, NAME)
+    if row["cache_key"] == "thread" and request.thread_id:
+        body.setdefault("prompt_cache_key", request.thread_id)
+    body = with_extra(body, generation, NAME)
+    return instructed(without(body, row)) if row["instructions"] == "required" else without(body, row)
+
+
+def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
+    """Those that say which conversation the request belongs to."""
+    row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
+    return dict.fromkeys(row["session_headers"], request.thread_id) if request.thread_id else {}
 
 
 # --- how to answer ----------------------------------------------------------------------------------------------
@@ -230,7 +240,7 @@ def _function(tool: Tool) -> dict[str, Any]:
 def _input(request: ModelRequest, row: Quirks) -> list[dict[str, Any]]:
     calls = {item.call_id: item for item in request.items if isinstance(item, FunctionCallItem)}
     items = _adjoined(request.items) if row["strict_pairing"] else request.items
-    said = [item for each in items if (item := _item(each, request, calls)) is not None]
+    said = [item for each in items if (item := _item(each, request, row, calls)) is not None]
     return [item for item, led_on in zip(said, _led_on(said), strict=True) if led_on]
 
 
@@ -257,10 +267,12 @@ def _led_on(said: list[dict[str, Any]]) -> list[bool]:
     return led[::-1]
 
 
-def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionCallItem]) -> dict[str, Any] | None:
+def _item(
+    item: OutputItem, request: ModelRequest, row: Quirks, calls: Mapping[str, FunctionCallItem]
+) -> dict[str, Any] | None:
     match item:
         case MessageItem():
-            return _message(item)
+            return _message(item, row)
         case ReasoningItem():
             return _reasoning_item(item, request)
         case FunctionCallItem():
@@ -268,18 +280,19 @@ def _item(item: OutputItem, request: ModelRequest, calls: Mapping[str, FunctionC
         case FunctionCallOutputItem():
             return _output(item, calls.get(item.call_id), request)
         case ProviderItem(provider_type=kind, data=data) if kind in INPUT_ITEMS and isinstance(data, dict):
-            return data
+            return {**data, "type": kind}
         case _:
             return None
 
 
-def _message(item: MessageItem) -> dict[str, Any] | None:
+def _message(item: MessageItem, row: Quirks) -> dict[str, Any] | None:
     part = _assistant_part if item.origin == "agent" else _input_part
     content = [said for said in map(part, parts_of(item)) if said is not None]
     if not content:
         return None
     phase = {"phase": item.phase} if item.phase and item.origin == "agent" else {}
-    return {"type": "message", "role": ROLES[item.origin], "content": content, **phase}
+    role = "developer" if item.origin == "system" and row["developer_role"] else ROLES[item.origin]
+    return {"type": "message", "role": role, "content": content, **phase}
 
 
 def _assistant_part(part: Part) -> dict[str, Any] | None:

@@ -11,14 +11,14 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.testing.moves import Begin, Bytes, Control, Cut, Fail, KeepAlive, Stall
+from tailrace.testing.moves import Begin, Bytes, Close, Control, Cut, Fail, KeepAlive, Raw, Stall
 from tailrace.testing.wires.plan import Block, Closed, Flooded, Grew, Op, Opened, Plan
 from tailrace.testing.wires.shape import shaped
 
 Json = dict[str, Any]
 Step = bytes | Control
 
-_WORDLESS = (KeepAlive, Begin, Bytes)
+_WORDLESS = (KeepAlive, Begin, Bytes, Raw)
 _EPOCH = 1_750_000_000  # answers are dated from here, a second each: the same script gives the same bytes
 _MEMORY = 1024
 
@@ -103,7 +103,8 @@ class ScriptedWire:
     """One wire: how a request is read, why it would be refused (HTTP 400), how an answer or an error is said.
 
     `path` is a route from the origin on; what it names in braces stands in the JSON that `read`, `complaint` and
-    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer.
+    `renderer` are given, as if the body had said it. `content_type` is that of a streamed answer; `error_headers` go
+    with an error of a status.
     """
 
     name: str
@@ -113,23 +114,28 @@ class ScriptedWire:
     renderer: Callable[[Plan, Ticket, Json, Memory], Renderer]
     error: Callable[[int, str], Json]
     content_type: str = "text/event-stream; charset=utf-8"
+    error_headers: Callable[[int], dict[str, str]] = lambda status: {}
 
 
 def named_in(route: str, path: str) -> dict[str, str]:
-    """What a route (`ScriptedWire.path`) names in braces, as it stands in a wire's path (`adapters.base.Wire.path`).
+    """What a route (`ScriptedWire.path`) names in braces, as far as a wire's path (`adapters.base.Wire.path`) has it.
 
-    The route begins at the origin, the path at the base URL. Raises ValueError where they do not match.
+    The route begins at the origin, the path at the base URL, so that it may lack segments of the route's beginning.
+    Raises ValueError where they do not match.
     """
-    if "{" not in route:
-        return {}
-    pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", route[route.rindex("/", 0, route.index("{")) :])
-    pattern = re.escape(pieces[0])
-    for name, form, literal in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        pattern += f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}"
-    found = re.search(f"{pattern}$", path.partition("?")[0])
-    if found is None:
-        raise ValueError(f"{path} is not of the route {route}")
-    return {name: unquote(value) for name, value in found.groupdict().items()}
+    segments = re.split(r"/(?![^{}]*\})", route)[1:]
+    for at in range(len(segments)):
+        found = re.fullmatch("".join(map(_pattern, segments[at:])), path.partition("?")[0])
+        if found is not None:
+            return {name: unquote(value) for name, value in found.groupdict().items()}
+    raise ValueError(f"{path} is not of the route {route}")
+
+
+def _pattern(segment: str) -> str:
+    first, *pieces = re.split(r"\{(\w+)(?::([^}]*))?\}", segment)
+    named = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
+    places = (f"(?P<{name}>{form or '[^/]+?'}){re.escape(literal)}" for name, form, literal in named)
+    return f"/{re.escape(first)}{''.join(places)}"
 
 
 def steps(plan: Plan, renderer: Renderer) -> Iterator[Step]:
@@ -145,7 +151,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
     for op in plan.ops:
         if isinstance(op, Control):
             yield op
-            if isinstance(op, Cut | Stall):
+            if isinstance(op, Cut | Stall | Close):
                 return
             continue
         if not started and not isinstance(op, _WORDLESS):
@@ -155,7 +161,7 @@ def _said(plan: Plan, renderer: Renderer) -> Iterator[Step]:
             yield from (renderer.grew(op.block, op.piece) for _ in range(op.times))
             continue
         yield _frame(op, renderer)
-        if isinstance(op, Fail):
+        if isinstance(op, Fail) or (isinstance(op, Raw) and op.last):
             return
     if not started:
         yield renderer.start()
@@ -176,6 +182,8 @@ def _frame(op: Op, renderer: Renderer) -> bytes:
             return data
         case Begin():
             return b""  # to write anything sends the headers
+        case Raw(text):
+            return b"data: %b\n\n" % text.encode()
     return renderer.keep_alive
 
 

@@ -10,6 +10,7 @@ from tailrace.testing.moves import (
     Burst,
     Bytes,
     Call,
+    Close,
     Control,
     Cut,
     CutAt,
@@ -24,6 +25,7 @@ from tailrace.testing.moves import (
     Move,
     Paced,
     Pause,
+    Raw,
     Reasoning,
     Spent,
     Stall,
@@ -73,7 +75,7 @@ class Flooded(NamedTuple):
     times: int
 
 
-Op = Opened | Grew | Flooded | Closed | Fail | KeepAlive | Begin | Bytes | Control
+Op = Opened | Grew | Flooded | Closed | Fail | KeepAlive | Begin | Bytes | Raw | Control
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class _Planner:
                     self._flood(piece, times, name)
                 case Interleaved(inner, backwards):
                     self._interleave(inner, backwards=backwards)
-                case Fail() | KeepAlive() | Begin() | Bytes() | Pause() | Gate() | Stall() | Cut():
+                case Fail() | KeepAlive() | Begin() | Bytes() | Raw() | Pause() | Gate() | Stall() | Cut() | Close():
                     self.ops.append(move)
                 case _:
                     raise ValueError(f"{move!r} cannot stand there in a script")

@@ -9,6 +9,7 @@ from tailrace.tools.context import ToolContext
 from tailrace.tools.definition import tool
 from tailrace.tools.errors import ToolFailed
 from tailrace.tools.walk import Entry, breadth_first
+from tailrace.tools.workspace import shown
 
 _MARKS = {"folder": "/", "link": "@", "other": "?", "file": ""}
 
@@ -48,4 +49,4 @@ def list_dir(
 
 
 def _line(level: int, entry: Entry) -> str:
-    return f"{'  ' * (level - 1)}{entry.path}{_MARKS[entry.kind]}"
+    return f"{'  ' * (level - 1)}{shown(entry.path)}{_MARKS[entry.kind]}"

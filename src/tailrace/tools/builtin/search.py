@@ -13,7 +13,7 @@ from tailrace.tools.fuzzy import score
 from tailrace.tools.glob import matches
 from tailrace.tools.search_worker import Wanted
 from tailrace.tools.searching import Hit, Searcher
-from tailrace.tools.workspace import Workspace
+from tailrace.tools.workspace import Workspace, shown
 
 LINE_CHARACTERS = 300
 _PER_FILE = 1000
@@ -53,7 +53,8 @@ def grep_files_with(searcher: Searcher) -> ToolDefinition:
             return "Nothing matches." if whole else "Nothing matches in what was searched; it is too much. Narrow it."
         if mode == "files":
             paths = [_joined(path, hit.path) for hit in hits]
-            found = await asyncio.to_thread(_newest_first, context.workspace, paths)
+            newest = await asyncio.to_thread(_newest_first, context.workspace, paths)
+            found = [shown(each) for each in newest]
         else:
             found = [_line(path, hit) for hit in hits]
         return _told(found, limit, whole=whole)
@@ -91,7 +92,7 @@ def file_search_with(searcher: Searcher) -> ToolDefinition:
             found = [each for _, each in best]
         if not found:
             return f"Of {len(paths)} files, none is like {pattern!r}."
-        return _told([_joined(path, each) for each in found], limit, whole=whole)
+        return _told([shown(_joined(path, each)) for each in found], limit, whole=whole)
 
     return file_search
 
@@ -107,7 +108,7 @@ def _told(found: list[str], limit: int, *, whole: bool) -> str:
 
 def _line(path: str, hit: Hit) -> str:
     text = hit.text if len(hit.text) <= LINE_CHARACTERS else f"{hit.text[:LINE_CHARACTERS]}…"
-    return f"{_joined(path, hit.path)}:{hit.number}: {text}"
+    return f"{shown(_joined(path, hit.path))}:{hit.number}: {text}"
 
 
 def _joined(folder: str, path: str) -> str:

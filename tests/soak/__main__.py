@@ -1,0 +1,121 @@
+"""`make soak`: wave after wave of mixed streams with faults against one server, and a rest after each.
+
+The server's memory, tasks and sockets, in work and at rest, as they go; exit 1 where one grew or a promise was broken.
+"""
+
+import argparse
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tailrace.schema import codec
+from tailrace.testing.upstream import WIRES as SCRIPTED
+from tailrace.testing.upstream import ScriptedUpstream
+from tests.faults.catalog import table
+from tests.soak.judge import SLACK, Sample, leaks
+from tests.soak.load import Findings, script, wave
+from tests.support.server import settings
+
+WAVE_S = 20.0
+REST_S = 60.0  # at most: idle connections are kept for half a minute
+LOOK_S = 2.0
+LIMITS = {"response_s": 5.0, "first_event_s": 5.01, "idle_s": 5.0, "attempts": 2, "retry_total_s": 6.0}
+
+
+def main() -> int:
+    """Run it; a line per wave and the summary on stdout."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--streams", type=int, default=200, help="at a time")
+    asked = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # that clients leave is what this is about
+    say(f"seed {asked.seed}, {asked.minutes:g} minutes, {asked.streams} streams at a time")
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(soak(Path(folder), asked.minutes * 60, asked.seed, asked.streams))
+
+
+async def soak(folder: Path, seconds: float, seed: int, streams: int) -> int:
+    """The exit code."""
+    chance, findings, rests = random.Random(seed), Findings(), []
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(ScriptedUpstream())
+        upstream.script = script
+        tables = {wire.name: table(wire, upstream) for wire in SCRIPTED}
+        given = settings(
+            folder / "data", upstream, upstream=LIMITS, providers=tables, defaults={"model": "m"}, log={"keep_s": 1}
+        )
+        node, url = await start(codec.encode(given).decode())
+        stack.push_async_callback(stop, node)
+        idle = await sample(node)
+        while clock() - began < seconds or len(rests) < 2:
+            task = asyncio.create_task(wave(url, streams, WAVE_S, chance, findings))
+            await asyncio.sleep(WAVE_S / 2)
+            busy = await sample(node)
+            await task
+            rests.append(await rest(node, idle))
+            say(
+                f"{clock() - began:5.0f} s  {findings.runs:7} runs {findings.events:9} events"
+                f"  in work: {told(busy)}  at rest: {told(rests[-1])}"
+            )
+    broken = [*leaks(rests), *findings.violations[:20]]
+    say("ends: " + ", ".join(f"{end} {count}" for end, count in findings.ends.most_common()))
+    say("\n".join(broken) or "no leak, and no promise broken")
+    return 1 if broken else 0
+
+
+async def start(given: str) -> tuple[Process, str]:
+    """The server in a process of its own, and its URL."""
+    node = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.soak.node", given, stdin=PIPE, stdout=PIPE, limit=2**20
+    )
+    assert node.stdout is not None
+    return node, (await node.stdout.readline()).decode().strip()
+
+
+async def sample(node: Process) -> Sample:
+    """What the server has of each now."""
+    assert node.stdin is not None
+    assert node.stdout is not None
+    node.stdin.write(b"\n")
+    return codec.decode(await node.stdout.readline(), Sample)
+
+
+async def rest(node: Process, idle: Sample) -> Sample:
+    """What the server has once it is as quiet as it was at first, or has had time enough for that."""
+    now = await sample(node)
+    for _ in range(int(REST_S / LOOK_S)):
+        if now.tasks <= idle.tasks + SLACK and now.sockets <= idle.sockets + SLACK:
+            break
+        await asyncio.sleep(LOOK_S)
+        now = await sample(node)
+    return now
+
+
+async def stop(node: Process) -> None:
+    """And wait for its end."""
+    assert node.stdin is not None
+    node.stdin.close()
+    await node.wait()
+
+
+def told(sample: Sample) -> str:
+    """In a few words."""
+    return f"{sample.megabytes:5.0f} MB {sample.tasks:4} tasks {sample.sockets:4} sockets"
+
+
+def say(text: str) -> None:
+    """A line of progress, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

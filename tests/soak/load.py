@@ -1,0 +1,131 @@
+"""Two hundred users at a time: runs on every wire, each with a fault or none, readers that leave, runs called off."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+
+from tailrace.client.client import Client, ClientError
+from tailrace.fold.reducer import Reducer
+from tailrace.schema.events import TERMINAL, StepDone
+from tailrace.testing.moves import Burst, Call, Move, Paced, Reasoning, Text
+from tailrace.testing.upstream import WIRES as SCRIPTED
+from tailrace.testing.wires.base import Asked
+from tests.faults.catalog import PLACES, TROUBLES, WEATHER, steps_of
+
+PATIENCE_S = 300.0  # a run that has not ended after so long, on however busy a machine, never will
+_FAULTY = 0.5  # of all runs
+_CALLED_OFF = 0.05
+_LEAVING = 0.3  # of the readers, once each
+_BY_NAME = {trouble.name: trouble for trouble in TROUBLES}
+_WIRE = {wire.name: wire for wire in SCRIPTED}
+_FAULT = re.compile(r"fault <(.+)> (.+)")
+_PLAIN: list[list[Move]] = [
+    [Paced(0.005, (Burst(200),))],
+    [Paced(0.01, (Reasoning("Let me think about this for a while."), Text("So it is. " * 20)))],
+    [Text("One moment."), Call("weather", '{"city":"Paris"}'), Call("weather", '{"city":"Oslo"}')],
+    [Burst(2000)],
+]
+
+
+@dataclass
+class Findings:
+    """What was done, and what went wrong."""
+
+    runs: int = 0
+    events: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+
+def script(asked: Asked) -> Sequence[Move]:
+    """What the prompt names: a fault and where it strikes, or a plain answer."""
+    step = 1 if asked.outputs else 0
+    named = _FAULT.search(asked.user_texts[0])
+    if named:
+        steps = steps_of(_BY_NAME[named[1]], named[2], _WIRE[asked.wire])
+    else:
+        steps = [_PLAIN[int(asked.user_texts[0].removeprefix("plain "))]]
+    return steps[step] if step < len(steps) else [Text("Done.")]
+
+
+def prompt(chance: random.Random) -> str:
+    """For one run."""
+    if chance.random() < _FAULTY:
+        return f"fault <{chance.choice(TROUBLES).name}> {chance.choice(PLACES)}"
+    return f"plain {chance.randrange(len(_PLAIN))}"
+
+
+async def wave(url: str, users: int, seconds: float, chance: random.Random, findings: Findings) -> None:
+    """So many users, run after run for so long; returns when the last run has ended."""
+    until = asyncio.get_running_loop().time() + seconds
+    async with asyncio.TaskGroup() as group:
+        for _ in range(users):
+            group.create_task(_use(url, until, random.Random(chance.random()), findings))
+
+
+async def _use(url: str, until: float, chance: random.Random, findings: Findings) -> None:
+    """One user, with connections of their own."""
+    async with Client(url) as client:
+        await _work(client, until, chance, findings)
+
+
+async def _work(client: Client, until: float, chance: random.Random, findings: Findings) -> None:
+    while asyncio.get_running_loop().time() < until:
+        said, wire, state = prompt(chance), chance.choice(list(_WIRE)), Reducer()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _run(client, said, wire, state, chance, findings)
+            findings.ends[state.error.code if state.error else state.status] += 1
+        except (ClientError, TimeoutError) as error:
+            why = f"{type(error).__name__} {error}, {state.status} at seq {state.last_seq}"
+            findings.violations.append(f"{wire}, {said}: {why}")
+        findings.runs += 1
+
+
+async def _run(client: Client, said: str, wire: str, state: Reducer, chance: random.Random, findings: Findings) -> None:
+    """One run, to its end."""
+    run_id = f"run_{chance.getrandbits(64):x}"
+    await _surely(partial(client.submit, prompt=said, model_id="m", provider_id=wire, tools=[WEATHER], run_id=run_id))
+    leave_at = chance.randrange(1, 40) if chance.random() < _LEAVING else 0
+    if chance.random() < _CALLED_OFF:
+        await asyncio.sleep(chance.uniform(0, 0.5))
+        await _surely(partial(client.cancel, run_id))
+    while not await _read(client, run_id, state, leave_at, findings):
+        leave_at = 0
+
+
+async def _surely(ask: Callable[[], Awaitable[object]]) -> None:
+    """Once more where a connection that was kept turns out to be closed; what is done twice is refused (409)."""
+    for _ in range(5):
+        try:
+            await ask()
+            return
+        except ClientError as error:
+            if error.status == 409:  # it was done before, or the run was called off meanwhile
+                return
+            if error.status:
+                raise
+    raise ClientError("five connections in a row were closed")
+
+
+async def _read(client: Client, run_id: str, state: Reducer, leave_at: int, findings: Findings) -> bool:
+    """Read on from where `state` is, and answer calls; False where the reader left before the end."""
+    async with aclosing(client.events(run_id, state.last_seq)) as events:
+        async for event in events:
+            if event.seq != state.last_seq + 1:
+                findings.violations.append(f"{run_id}: seq {event.seq} after {state.last_seq}")
+            state.apply(event.seq, event.timestamp, event.payload)
+            findings.events += 1
+            if isinstance(event.payload, StepDone) and event.payload.finish_reason == "tool_calls":
+                outputs = [{"call_id": call.call_id, "output": "mild"} for call in state.unanswered]
+                await _surely(partial(client.outputs, run_id, outputs))
+            if isinstance(event.payload, TERMINAL):
+                return True
+            if event.seq == leave_at:
+                return False
+    return False

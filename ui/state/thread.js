@@ -1,0 +1,84 @@
+// The thread that is open: its runs in order, each live one being read.
+
+import { hasEnded } from "./fold.js";
+import { Channel } from "./frame.js";
+import { Run, STATUS } from "./run.js";
+
+export const THREAD = "thread";
+
+/** `id` is null for a thread that does not exist yet. */
+export class Thread extends Channel {
+  runs = [];
+  state = "loading"; // "ready", "missing", "failed"
+  error = null;
+
+  constructor(client, id) {
+    super();
+    this.client = client;
+    this.id = id;
+    if (id === null) this.state = "ready";
+  }
+
+  /** Ask the server for it, and read its live runs; runs that are known stay as they are. */
+  async load() {
+    if (this.id === null) return;
+    try {
+      const { runs, history: _all, ...thread } = await this.client.thread(this.id);
+      this.meta = thread;
+      for (const snapshot of runs)
+        if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot), snapshot);
+      this.#order(runs.map((run) => run.id));
+      this.state = "ready";
+      this.error = null;
+    } catch (error) {
+      this.error = error;
+      if (error.status === 404) this.state = "missing";
+      else if (this.state === "loading") this.state = "failed";
+      this.changed(THREAD);
+      throw error;
+    }
+    this.changed(THREAD);
+  }
+
+  /** As the server has them; what was begun since comes last. */
+  #order(ids) {
+    const place = new Map(ids.map((id, at) => [id, at]));
+    const of = (run) => place.get(run.id) ?? ids.length;
+    this.runs = this.runs.toSorted((one, other) => of(one) - of(other));
+  }
+
+  find(runId) {
+    return this.runs.find((run) => run.id === runId);
+  }
+
+  /** A run that was just begun here. */
+  begin(runId) {
+    if (!this.find(runId)) this.#add(new Run(this.client, runId));
+    this.changed(THREAD);
+  }
+
+  #add(run, snapshot = null) {
+    this.runs.push(run);
+    run.on(STATUS, () => this.changed(THREAD));
+    if (!snapshot || !hasEnded(snapshot.status)) run.read().then(() => this.changed(THREAD));
+  }
+
+  /** The run that holds the thread, if there is one. */
+  get live() {
+    return this.runs.find((run) => !run.ended && run.connection !== "failed");
+  }
+
+  get last() {
+    return this.runs.at(-1);
+  }
+
+  /** Go on reading what was given up: for want of a key, or while nobody looked. */
+  resume() {
+    for (const run of this.runs) if (!run.ended && !run.isReading) run.read().then(() => this.changed(THREAD));
+  }
+
+  /** Read no more for now. */
+  leave() {
+    for (const run of this.runs) run.leave();
+  }
+}

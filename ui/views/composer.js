@@ -1,0 +1,161 @@
+// Where one writes: text, images by paste and drop, the model, and send or stop.
+
+import { SESSION } from "../state/session.js";
+import { THREAD } from "../state/thread.js";
+import { classes, html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
+import { Icon } from "./icons.js";
+import { Options } from "./options.js";
+import { Picker } from "./picker.js";
+
+const MOST_BYTES = 8 * 1024 * 1024; // of all images together; the server takes 16 MB in base64
+const MOST_HEIGHT = 260;
+
+/** The files that are images, as data URLs. */
+function read(files) {
+  const images = [...files].filter((file) => /^image\/(png|jpeg|gif|webp)$/.test(file.type));
+  return Promise.all(
+    images.map(
+      (file) =>
+        new Promise((resolve, reject) => {
+          const reader = new FileReader();
+          reader.onload = () => resolve({ name: file.name, size: file.size, url: reader.result });
+          reader.onerror = () => reject(reader.error);
+          reader.readAsDataURL(file);
+        }),
+    ),
+  );
+}
+
+/** What is written and not sent is kept per thread, as long as the tab lives. */
+function useDraft(threadId) {
+  const key = `tailrace.draft.${threadId ?? "new"}`;
+  const [text, write] = useState(() => sessionStorage.getItem(key) ?? "");
+  useEffect(() => write(sessionStorage.getItem(key) ?? ""), [key]);
+  const keep = (value) => {
+    write(value);
+    if (value) sessionStorage.setItem(key, value);
+    else sessionStorage.removeItem(key);
+  };
+  return [text, keep];
+}
+
+/** The images that go along, and what takes them in: a list of files, what was pasted, what was dropped. */
+function useImages(session) {
+  const [images, attach] = useState([]);
+  const [isDropped, drop] = useState(false);
+  const add = async (files) => {
+    const all = [...images, ...(await read(files))];
+    if (all.reduce((sum, image) => sum + image.size, 0) <= MOST_BYTES) attach(all);
+    else session.toast("These images are too large: 8 MB at most, all together.", { isError: true });
+  };
+  const onPaste = (event) => {
+    if (event.clipboardData.files.length) event.preventDefault();
+    add(event.clipboardData.files);
+  };
+  const onDragOver = (event) => {
+    event.preventDefault();
+    drop(true);
+  };
+  const onDrop = (event) => {
+    event.preventDefault();
+    drop(false);
+    add(event.dataTransfer.files);
+  };
+  return { images, attach, add, onPaste, isDropped, dropping: { onDragOver, onDragLeave: () => drop(false), onDrop } };
+}
+
+/** The message as it is sent. */
+function messageOf(text, images) {
+  if (!images.length) return { origin: "user", content: text };
+  const said = text.trim() ? [{ type: "text", text }] : [];
+  return { origin: "user", parts: [...said, ...images.map(({ url }) => ({ type: "image", url }))] };
+}
+
+export function Composer({ session, thread, act }) {
+  useTopic(thread, THREAD);
+  const [text, write] = useDraft(thread.id);
+  const { images, attach, add, onPaste, isDropped, dropping } = useImages(session);
+  const [isSending, sending] = useState(false);
+  const area = useRef(null);
+  const live = thread.live;
+  const isEmpty = !text.trim() && !images.length;
+
+  useLayoutEffect(() => {
+    area.current.style.height = "auto";
+    area.current.style.height = `${Math.min(MOST_HEIGHT, area.current.scrollHeight)}px`;
+  }, [text]);
+  useEffect(() => {
+    if (matchMedia("(hover: hover)").matches) area.current.focus();
+  }, [thread]);
+
+  const send = async (event) => {
+    event.preventDefault();
+    if (isEmpty || live || isSending) return;
+    sending(true);
+    try {
+      await act.say(messageOf(text, images));
+      write("");
+      attach([]);
+    } catch {
+      area.current.focus(); // what was written stays; why it was not sent has been said
+    } finally {
+      sending(false);
+    }
+  };
+  const keys = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+  };
+  return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${send} ...${dropping}>
+    <${Images} images=${images} remove=${(image) => attach(images.filter((one) => one !== image))} />
+    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder="Say something" value=${text}
+      onInput=${(event) => write(event.target.value)} onKeyDown=${keys} onPaste=${onPaste} />
+    <div class="row">
+      <${Choices} session=${session} add=${add} />
+      <span class="space" />
+      ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
+    </div>
+  </form>`;
+}
+
+const Stop = ({ stop }) =>
+  html`<button type="button" class="round stop" data-stop onClick=${stop} aria-label="Stop" title="Stop (Esc)"><${Icon} name="stop" /></button>`;
+const Send = ({ isOff }) =>
+  html`<button type="submit" class="round primary" disabled=${isOff} aria-label="Send" title="Send (Enter)"><${Icon} name="send" /></button>`;
+
+function Images({ images, remove }) {
+  if (!images.length) return null;
+  return html`<ul class="images" aria-label="Images to be sent">${images.map(
+    (image) => html`<li key=${image.url}>
+    <img src=${image.url} alt=${image.name} />
+    <button type="button" class="quiet small" aria-label=${`Remove ${image.name}`} onClick=${() => remove(image)}><${Icon} name="cross" size="14" /></button>
+  </li>`,
+  )}</ul>`;
+}
+
+/** Model, agent, options, and a button for images. */
+function Choices({ session, add }) {
+  useTopic(session, SESSION);
+  const { settings } = session;
+  useTopic(settings, "model");
+  useTopic(settings, "agent");
+  useTopic(settings, "options");
+  const [isOpen, open] = useState(false);
+  const file = useRef(null);
+  const chosen = Object.keys(settings.get("options")).length;
+  return html`
+    <button type="button" class="quiet" onClick=${() => file.current.click()} aria-label="Add images" title="Add images (or paste, or drop them)"><${Icon} name="image" /></button>
+    <input ref=${file} class="unseen" type="file" accept="image/png,image/jpeg,image/gif,image/webp" multiple tabindex="-1" aria-label="Images"
+      onChange=${(event) => {
+        add(event.target.files);
+        event.target.value = "";
+      }} />
+    <button type="button" class=${classes("quiet", chosen && "chosen")} onClick=${() => open(true)} aria-label="How it is asked" title="Instructions, effort, tools"><${Icon} name="sliders" />${chosen > 0 && html`<span class="count">${chosen}</span>`}</button>
+    <${Picker} label="Model" value=${settings.get("model")} none="Default model" isFree=${true} options=${session.models.map((model) => ({ value: model, label: model }))}
+      onChange=${(model) => settings.set("model", model)} />
+    ${
+      session.agents.length > 0 &&
+      html`<${Picker} label="Agent" value=${settings.get("agent")} none="No agent"
+      options=${session.agents.map(({ agent_id, model_id }) => ({ value: agent_id, label: agent_id, hint: model_id }))} onChange=${(agent) => settings.set("agent", agent)} />`
+    }
+    ${isOpen && html`<${Options} settings=${settings} onClose=${() => open(false)} />`}`;
+}
