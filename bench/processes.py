@@ -50,14 +50,16 @@ async def helper(module: str, *arguments: str) -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
-async def tailrace(upstream: Process, folder: Path, name: str, settings: Mapping[str, str]) -> AsyncIterator[Process]:
-    """`tailrace serve` with a fresh data directory, its one provider the bench's upstream."""
+async def tailrace(
+    upstream: Process | int, folder: Path, name: str, settings: Mapping[str, str], more: str = ""
+) -> AsyncIterator[Process]:
+    """`tailrace serve` with a fresh data directory, its one provider the upstream at this port. `more` is added to its
+    settings file."""
     port = _free_port()
     config = folder / f"{name}.toml"
-    base_url = f"http://127.0.0.1:{upstream.port}/v1"
-    config.write_text(
-        f'[providers.bench]\nwire = "openai-responses"\nbase_url = "{base_url}"\nmodels = ["bench"]\n', encoding="utf-8"
-    )
+    base_url = f"http://127.0.0.1:{upstream if isinstance(upstream, int) else upstream.port}/v1"
+    provider = f'[providers.bench]\nwire = "openai-responses"\nbase_url = "{base_url}"\nmodels = ["bench"]\n'
+    config.write_text(provider + more, encoding="utf-8")
     program = str(Path(sys.executable).with_name("tailrace"))
     arguments = ("serve", "--port", str(port), "--config", str(config), "--data", str(folder / name))
     clean = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}

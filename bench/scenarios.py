@@ -13,6 +13,7 @@ from bench.load import Bench, Load, System, measure
 from bench.processes import helper, tailrace
 from bench.report import Figure
 from bench.scaled import redis
+from bench.tools import tools
 from bench.vendors import requests, responses
 
 GATHER = {"TAILRACE_LOG__GATHER_MS": "2"}
@@ -163,5 +164,6 @@ SCENARIOS: dict[str, Callable[[Bench], Awaitable[Sequence[Figure]]]] = {
     "responses": responses,
     "requests": requests,
     "redis": redis,
+    "tools": tools,
     "decode": decode,
 }

@@ -20,7 +20,7 @@ from tailrace.fold.grammar import RULES, Rule
 from tailrace.schema.errors import FAULTS, Fault
 from tailrace.schema.events import Event, Payload
 from tailrace.schema.items import OutputItem, Part
-from tailrace.schema.response import Response, Step, Usage
+from tailrace.schema.response import Approval, Resolution, Response, Step, Usage
 from tailrace.tools.builtin.catalog import builtin_tools
 from tailrace.tools.builtin.web import SearchHit
 from tailrace.tools.definition import ToolDefinition
@@ -184,7 +184,7 @@ def _packs() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "items": lambda: _structs(OutputItem),
     "parts": lambda: _structs(Part),
-    "response": lambda: _plain(Response, Step, Usage),
+    "response": lambda: _plain(Response, Step, Approval, Resolution, Usage),
     "envelope": lambda: _plain(Event),
     "events": lambda: _structs(Payload),
     "grammar": _grammar,

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,25 +20,30 @@ from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
 from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
-from tailrace.log.work import Work
+from tailrace.log.work import Kind, Work
 from tailrace.log.work_memory import MemoryWork
+from tailrace.runs.agents import Agent, Agents, approval_policy
 from tailrace.runs.control import Control, Start
-from tailrace.runs.drive import Driver
+from tailrace.runs.drive import Driver, PassOn, passed_on
 from tailrace.runs.model_call import ModelCaller
+from tailrace.runs.outputs import Outputs
 from tailrace.runs.reader import RunReader
 from tailrace.runs.runner import Runner
 from tailrace.runs.step import Policy
 from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
+from tailrace.runs.turns import Turns
 from tailrace.runs.worker import RunWorker
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
-from tailrace.settings import ROLES, Settings
+from tailrace.settings import ROLES, AgentLimits, Role, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.tools.definition import Limits, ToolDefinition
+from tailrace.tools.remote import Broker, remote_tool
 from tailrace.upstream.http import Timeouts, Upstream
 from tailrace.upstream.registry import Provider, Registry, configured_registry
 from tailrace.upstream.retry import RetryPolicy
@@ -51,7 +56,9 @@ from tailrace.workers.reaper import Reaper
 
 if TYPE_CHECKING:
     from tailrace.tools.registry import Toolset
+    from tailrace.tools.spill import Spill
 
+DONE_BY: dict[Kind, Role] = {"run": "runner", "tool": "tools"}
 LOST_AFTER_S = 30.0  # without a change of its snapshot a run may have been lost: then it is put to the runners again
 
 
@@ -67,12 +74,14 @@ def new_id(kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Engines:
-    """What keeps things. Without a queue of `runs`, this one process drives what it begins."""
+    """What keeps things. Without queues of `runs`, and of those with `tools` to run, this one process drives what it
+    begins."""
 
     log: Log
     store: Store
     projections: Work
     runs: Work | None
+    tools: Work | None = None
 
 
 @asynccontextmanager
@@ -81,27 +90,33 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
 
     Lifetimes nest: what is entered first is left last, so that runs end before the log closes.
     """
-    agent_tools(settings)
     async with AsyncExitStack() as stack:
         engines = await _engines(settings, stack)
         log, store = engines.log, engines.store
         known = await _with_demo(_registry(settings, environ), stack)
         tracing, traffic = Tracing(), Traffic(environ, now_ms)
-        runner = await _runner(settings, environ, engines, known, traffic, tracing, stack)
+        broker = _broker(settings)
+        agents = configured_agents(settings, environ, Outputs(store), broker)
+        runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, start, _reviver(engines, runner))
-        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s)
-        await _start_workers(settings, engines, runner, control, projector, stack)
+        turns = Turns(store, control, tracing)
+        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.next)
+        await _start_workers(settings, engines, runner, control, turns, projector, stack)
         readers, reader = Readers(), RunReader(log, store)
         yield Services(
             settings=settings,
             log=log,
             store=store,
             registry=known,
+            agents=agents,
+            broker=broker,
             traffic=traffic,
             reader=reader,
             control=control,
-            submitter=Submitter(log, store, control, projector.settle, partial(_admit, settings, engines, runner)),
+            submitter=Submitter(
+                log, store, control, projector.settle, partial(_admit, settings, engines, runner), turns
+            ),
             tracing=tracing,
             readers=readers,
             encodings=Encodings(reader),
@@ -149,28 +164,30 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
     log = RedisLog(redis)
     stack.push_async_callback(log.close)
     lease_s = settings.work.lease_s
-    projections, runs = RedisWork(redis, "project", lease_s=lease_s), RedisWork(redis, "run", lease_s=lease_s)
-    stack.push_async_callback(projections.close)
-    stack.push_async_callback(runs.close)
-    return _Engines(log, store, projections, runs)
+    kinds: tuple[Kind, ...] = ("project", "run", "tool")
+    projections, runs, tools = (RedisWork(redis, kind, lease_s=lease_s) for kind in kinds)
+    for work in (projections, runs, tools):
+        stack.push_async_callback(work.close)
+    return _Engines(log, store, projections, runs, tools)
 
 
 async def _runner(
     settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
-    tracing: Tracing, stack: AsyncExitStack,
+    tracing: Tracing, agents: Agents, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
     http = await stack.enter_async_context(Upstream())
     ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
     caller = ModelCaller(ways, _timeouts(settings), _retries(settings), environ, traffic)
-    limits = settings.limits
-    policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
-    driver = Driver(caller, known, engines.store, tracing, policy)
-    return Runner(engines.log, driver, tracing, run_s=limits.run_s, now=now_ms)
+    roles = settings.server.roles
+    does = frozenset(kind for kind, role in DONE_BY.items() if role in roles)
+    driver = Driver(caller, known, engines.store, tracing, agents, now_ms, does, _passer(engines))
+    return Runner(engines.log, driver, tracing, run_s=settings.limits.run_s, now=now_ms)
 
 
 async def _start_workers(
-    settings: Settings, engines: _Engines, runner: Runner, control: Control, projector: Projector, stack: AsyncExitStack
-) -> None:
+    settings: Settings, engines: _Engines, runner: Runner, control: Control, turns: Turns, projector: Projector,
+    stack: AsyncExitStack,
+) -> None:  # fmt: skip
     """Start what this process's roles do beside answering requests.
 
     When the server stops, the last begun goes first: no run is claimed any more, those that are driven end or are
@@ -180,11 +197,15 @@ async def _start_workers(
     announcer = Announcer(engines.log, engines.projections)
     stack.push_async_callback(announcer.flush)
     jobs = [announcer.run, runner.watch, *([projector.run] if "projector" in roles else [])]
-    if "runner" not in roles:
+    if engines.runs is not None:
         await stack.enter_async_context(_background(*jobs))
+    if engines.tools is not None and "tools" in roles:
+        await _start_claiming(settings, engines.tools, runner, engines.store, stack)
+    if "runner" not in roles:
         return
     reaper = Reaper(
-        engines.log, engines.store, control.revive, control.expire, engines.projections.put,
+        engines.log, engines.store, control.revive, control.give_up, control.expire, turns.begin_all,
+        engines.projections.put,
         action_s=settings.limits.action_s, keep_s=settings.log.keep_s, grace_s=LOST_AFTER_S,
         now=now_ms, clock=time.monotonic,
     )  # fmt: skip
@@ -194,11 +215,29 @@ async def _start_workers(
         await reaper.reap(grace_s=0)  # what an earlier process of this data directory left
         await stack.enter_async_context(_background(reaper.run))
         return
+    await _start_claiming(settings, engines.runs, runner, engines.store, stack)
+    await stack.enter_async_context(_background(reaper.run))
+
+
+async def _start_claiming(settings: Settings, queue: Work, runner: Runner, store: Store, stack: AsyncExitStack) -> None:
+    """Drive what is claimed of a queue. At the end no more is claimed, and what is held is handed over."""
     work = settings.work
-    worker = RunWorker(engines.runs, engines.store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
-    await stack.enter_async_context(_background(*jobs, worker.renew))
-    stack.push_async_callback(worker.drain, within_s)
-    await stack.enter_async_context(_background(worker.run, reaper.run))
+    worker = RunWorker(queue, store, runner, capacity=work.max_runs, renew_s=work.lease_s / 3)
+    await stack.enter_async_context(_background(worker.renew))
+    stack.push_async_callback(worker.drain, settings.server.shutdown_s)
+    await stack.enter_async_context(_background(worker.run))
+
+
+def _passer(engines: _Engines) -> PassOn | None:
+    """Has what this process does not do itself done by one that does."""
+    runs, tools = engines.runs, engines.tools
+    if runs is None or tools is None:
+        return None
+
+    async def pass_on(kind: Kind, run_id: str) -> None:
+        await (tools if kind == "tool" else runs).put([run_id])
+
+    return pass_on
 
 
 def _put(runs: Work) -> Start:
@@ -212,8 +251,10 @@ def _put(runs: Work) -> Start:
 
 def _reviver(engines: _Engines, runner: Runner) -> Callable[[StoredRun], Awaitable[None]]:
     async def revive(run: StoredRun) -> None:
-        if engines.runs is not None:
-            await engines.runs.put([run.request.run_id])
+        pass_on = _passer(engines)
+        if pass_on is not None:
+            run_id = run.request.run_id
+            await pass_on(await passed_on(engines.log, run_id), run_id)
             return
         with suppress(LogError):  # it ended, or was changed, right now
             await runner.take(run)
@@ -233,7 +274,8 @@ async def _admit(settings: Settings, engines: _Engines, runner: Runner) -> None:
 
 
 def _queues(engines: _Engines) -> dict[str, Work]:
-    return {"project": engines.projections, **({"run": engines.runs} if engines.runs is not None else {})}
+    shared = {"run": engines.runs, "tool": engines.tools}
+    return {"project": engines.projections, **{kind: work for kind, work in shared.items() if work is not None}}
 
 
 async def _dead(engines: _Engines) -> dict[str, list[str]]:
@@ -273,7 +315,7 @@ def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
     return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
 
 
-def agent_tools(settings: Settings) -> "dict[str, Toolset]":
+def agent_tools(settings: Settings, broker: Broker | None = None) -> "dict[str, Toolset]":
     """The tools of each agent that names some; what is wrong with the names is told at the start. Raises
     SettingsError."""
     if not any(agent.tools for agent in settings.agents.values()):
@@ -289,12 +331,68 @@ def agent_tools(settings: Settings) -> "dict[str, Toolset]":
         SandboxPolicy(mode=wanted.sandbox, network=wanted.network, readable=tuple(wanted.readable), hidden=hidden),
         NetworkPolicy(allowed=tuple(wanted.reachable)),
         wanted.search,
+        _remote_tools(settings, broker),
     )
     return {
         name: registry.toolset(agent.tools, f"agents.{name}.tools")
         for name, agent in settings.agents.items()
         if agent.tools
     }
+
+
+def _broker(settings: Settings) -> Broker | None:
+    """What brings calls to workers, where there are tools for them."""
+    return Broker(settings.work.lease_s) if settings.tools.remote else None
+
+
+def _remote_tools(settings: Settings, broker: Broker | None) -> list[ToolDefinition]:
+    if broker is None:
+        return []
+    return [
+        remote_tool(
+            broker, name, given.description, given.parameters,
+            Limits(timeout_s=given.timeout_s, parallel=given.parallel), idempotent=given.idempotent,
+        )
+        for name, given in settings.tools.remote.items()
+    ]  # fmt: skip
+
+
+def configured_agents(
+    settings: Settings, environ: Mapping[str, str], spill: "Spill", broker: Broker | None = None
+) -> Agents:
+    """The agents that have tools, each with its workspace, which is made. Raises SettingsError."""
+    limits = settings.limits
+    policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
+    toolsets = agent_tools(settings, broker)
+    if not toolsets:
+        return Agents({}, policy)
+    from tailrace.tools.environment import ALLOWED, allowed_environment
+    from tailrace.tools.running import ToolRunner, open_workspace
+
+    wanted = settings.tools
+    environment = allowed_environment(environ, ALLOWED if wanted.environment is None else wanted.environment)
+    runners: dict[str, ToolRunner] = {}  # one for each workspace: limits of calls at a time are its tools'
+    agents = {}
+    for name, toolset in toolsets.items():
+        given = settings.agents[name]
+        folder = given.workspace or wanted.workspace
+        if folder not in runners:
+            place = f"agents.{name}.workspace" if given.workspace else "tools.workspace"
+            runners[folder] = ToolRunner(open_workspace(folder, place), environment, spill)
+        approvals = approval_policy(given.approvals, toolset, f"agents.{name}.approvals")
+        agents[name] = Agent(toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s)
+    return Agents(agents, policy)
+
+
+def _agent_policy(policy: Policy, limits: AgentLimits) -> Policy:
+    return replace(
+        policy,
+        max_steps=min(policy.max_steps, limits.steps or policy.max_steps),
+        max_tokens=limits.tokens,
+        max_cost_usd=limits.cost_usd,
+        max_repeats=limits.repeats,
+        max_s=limits.time_s,
+    )
 
 
 async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:

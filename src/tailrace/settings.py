@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from tailrace.runs.approvals import Ask, ToolApproval
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, SettingsError
 
@@ -132,12 +133,35 @@ class Retention(_Section, frozen=True, kw_only=True):
     archive_days: Count | None = None
 
 
+class AgentLimits(_Section, frozen=True, kw_only=True):
+    """When an agent's run ends at the latest: model calls, tokens, USD, seconds of work (waiting for people is none),
+    steps in a row that make the same calls."""
+
+    steps: Count | None = None
+    tokens: Count | None = None
+    cost_usd: Positive | None = None
+    time_s: Positive | None = None
+    repeats: Count = 5
+
+
+class RemoteTool(_Section, frozen=True, kw_only=True):
+    """A tool that workers run (docs/work.md). `parameters`: a JSON Schema of an object; `timeout_s`: of a call."""
+
+    description: str
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    idempotent: bool = False
+    timeout_s: Positive = 600.0
+    parallel: Count = 8
+
+
 class ToolSettings(_Section, frozen=True, kw_only=True):
     """Which tools there are beside the built-in ones, and how far all of them go (docs/tools.md).
 
     `register`: tools, by `module:name`; `packs`: names for several; `search`: what makes `web_search`'s provider.
     `sandbox`: what becomes of commands without one; in it, `network`: may they use it; `readable`, `hidden`: what more
     and what less of the system they see. `reachable`: networks that `fetch_url` reaches although they are not public.
+    `workspace`: the folder that tools work in, made where it is not there; `environment`: the variables that commands
+    may have, by name or pattern. `remote`: tools that workers run over HTTP.
     """
 
     register: list[str] = field(default_factory=list)
@@ -148,15 +172,27 @@ class ToolSettings(_Section, frozen=True, kw_only=True):
     readable: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     reachable: list[str] = field(default_factory=list)
+    workspace: str = "workspace"
+    environment: list[str] | None = None
+    remote: dict[str, RemoteTool] = field(default_factory=dict)
 
 
 class Agent(_Section, frozen=True, kw_only=True):
-    """A named way to ask: model, instructions (in place, or in a file), and tools (names, patterns, packs)."""
+    """A named way to ask: model, instructions (in place, or in a file), and tools (names, patterns, packs) with what
+    holds for them (docs/agents.md).
+
+    `approvals`: which calls a person is asked about, by tool (`default` for all others); `approval_s`: for how many
+    seconds. `workspace`: another folder than that of `tools`.
+    """
 
     model: str | None = None
     instructions: str | None = None
     instructions_file: str | None = None
     tools: list[str] = field(default_factory=list)
+    workspace: str | None = None
+    approvals: dict[str, Ask | ToolApproval] = field(default_factory=dict)
+    approval_s: Positive = 86400.0
+    limits: AgentLimits = AgentLimits()
 
 
 class Settings(_Section, frozen=True, kw_only=True):

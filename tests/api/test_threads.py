@@ -71,7 +71,7 @@ async def test_c54_an_invalid_submit_leaves_no_thread(server: Served):
         {}, {"prompt": ""}, {"prompt": "x", "input": [{"content": "x"}]}, {"prompt": "x", "model_id": "nobody/nothing"},
         {"prompt": "x", "agent_id": "nobody"}, {"prompt": "x", "thread_id": "nobody"}, {"prompt": "x", "tool": []},
         {"prompt": "x", "tools": [{"name": "a"}, {"name": "a"}]}, {"prompt": "x", "tool_choice": {"name": "b"}},
-        {"prompt": "x", "temperature": 3}, {"prompt": "x", "run_id": "a b"}, {"prompt": "x", "when_busy": "enqueue"},
+        {"prompt": "x", "temperature": 3}, {"prompt": "x", "run_id": "a b"}, {"prompt": "x", "when_busy": "later"},
         {"prompt": "x", "thinking_budget": 0}, {"input": [{"parts": []}]}, {"prompt": 1},
     ]  # fmt: skip
     for body in bodies:

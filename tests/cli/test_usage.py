@@ -3,8 +3,9 @@
 import pytest
 
 COMMANDS = [
-    ["serve"], ["migrate"], ["gc"], ["run"], ["tail"], ["cancel"], ["threads", "list"], ["threads", "show"],
-    ["threads", "delete"], ["runs", "list"], ["runs", "show"], ["decode"], ["encode"], ["lint"], ["doctor"],
+    ["serve"], ["migrate"], ["gc"], ["run"], ["tail"], ["cancel"], ["approve"], ["deny"], ["threads", "list"],
+    ["threads", "show"], ["threads", "delete"], ["runs", "list"], ["runs", "show"], ["decode"], ["encode"], ["lint"],
+    ["doctor"],
 ]  # fmt: skip
 HEAVY = ("aiohttp", "litestar", "sqlalchemy", "uvicorn", "tailrace.app", "rich.markdown", "structlog", "opentelemetry")
 

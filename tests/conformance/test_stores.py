@@ -11,6 +11,7 @@ from tailrace.store.base import Store
 from tailrace.store.migrations import migrate
 from tailrace.store.sql import open_store
 from tailrace.testing.store_conformance import StoreConformance
+from tailrace.testing.turns_conformance import TurnsConformance
 from tests.support.postgres import shared
 
 
@@ -22,7 +23,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class TestSqlite(StoreConformance):
+class TestSqlite(StoreConformance, TurnsConformance):
     """The suite, for the SQL store on SQLite."""
 
     @pytest.fixture
@@ -34,7 +35,7 @@ class TestSqlite(StoreConformance):
         await store.close()
 
 
-class TestPostgres(StoreConformance):
+class TestPostgres(StoreConformance, TurnsConformance):
     """The suite, for the SQL store on PostgreSQL."""
 
     @pytest.fixture

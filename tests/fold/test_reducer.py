@@ -3,6 +3,7 @@
 import time
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from tailrace.fold.reducer import Reducer, fold
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import (
+    ApprovalRequested,
+    ApprovalResolved,
     ItemCancelled,
     ItemDelta,
     ItemDone,
@@ -27,7 +30,7 @@ from tailrace.schema.events import (
     UsageUpdate,
 )
 from tailrace.schema.items import CancelledItem, ErrorItem, FunctionCallItem, FunctionCallOutputItem, MessageItem
-from tailrace.schema.response import ErrorInfo, Response, Usage
+from tailrace.schema.response import ErrorInfo, Resolution, Response, Usage
 from tests.support.events import runs
 
 TRACE = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
@@ -223,3 +226,52 @@ def test_batches_fold_like_single_events(payloads: list[Payload]):
     one = fold([Batch("r", 1, 7, TRACE, payloads=payloads)])
     many = fold([Batch("r", seq, 7, TRACE, payloads=[payload]) for seq, payload in enumerate(payloads, 1)])
     assert one == many
+
+
+def called(call_id: str, name: str) -> list[Payload]:
+    item = FunctionCallItem(id=f"f_{call_id}", name=name, arguments="{}", call_id=call_id)
+    return [
+        ItemStart(item_id=item.id, item_type="function_call", name=name, call_id=call_id),
+        ItemDone(item_id=item.id, final_item=item),
+    ]
+
+
+def answered(call_id: str) -> list[Payload]:
+    item = FunctionCallOutputItem(id=f"o_{call_id}", call_id=call_id, output="x", success=True)
+    return [
+        ItemStart(item_id=item.id, item_type="function_call_output", call_id=call_id, origin="tool_harness"),
+        ItemDelta(item_id=item.id, delta_content="y"),
+        ItemDone(item_id=item.id, final_item=item),
+    ]
+
+
+def test_an_agents_run_waits_for_people_and_clients_only():
+    """Status follows what is waited for, whatever the harness has open; folding on from any snapshot says the same."""
+    asked = ApprovalRequested(
+        approval_id="a", item_id="f_2", tool="ours", arguments="{}", reason="always", expires_at=9
+    )  # fmt: skip
+    decided = ApprovalResolved(approval_id="a", decision="denied", by="alice", reason="no")
+    step = StepStart(step=1, provider_id="p", model_id="m", client_tools=["theirs"])
+    payloads: list[Payload] = [
+        START, step, *called("0", "ours"), step_done(1, "tool_calls"), *answered("0"),
+        msgspec.structs.replace(step, step=2), *called("1", "theirs"), *called("2", "ours"), *called("3", "ours"),
+        step_done(2, "tool_calls"), asked, *answered("1"), decided, *answered("2"), *answered("3"),
+        msgspec.structs.replace(step, step=3), step_done(3, "stop"),
+        ResponseDone(response_id="r", status="complete", finish_reason="stop"),
+    ]  # fmt: skip
+    state, statuses, snapshots = Reducer(), [], []
+    for seq, payload in enumerate(payloads, 1):
+        state.apply(seq, 1000 * seq, payload)
+        statuses.append(state.status)
+        snapshots.append(state.response())
+    first, last = payloads.index(step_done(2, "tool_calls")), payloads.index(decided)
+    assert set(statuses[first:last]) == {"requires_action"}
+    assert "requires_action" not in {*statuses[:first], *statuses[last:]}
+    assert state.waited_ms == 1000 * (last - first)
+    for snapshot in snapshots:
+        on = Reducer(snapshot)
+        for seq, payload in enumerate(payloads, 1):
+            on.apply(seq, 1000 * seq, payload)
+        assert on.response() == state.response()
+    (approval,) = state.response().approvals or ()
+    assert approval.resolution == Resolution(decision="denied", by="alice", reason="no")

@@ -1,10 +1,28 @@
 """What a run does next, as a table of states."""
 
+from functools import partial
+
 import pytest
+from msgspec.structs import replace
 
 from tailrace.fold.reducer import Reducer
-from tailrace.runs.step import FAILED, LOST, Abandon, AwaitOutputs, CallModel, Command, Decline, Finish, Policy, decide
-from tailrace.schema.events import ItemDone, ItemStart, Payload, StepDone, StepStart
+from tailrace.runs.step import (
+    FAILED,
+    LOST,
+    UNKNOWN,
+    Abandon,
+    CallModel,
+    Command,
+    Decline,
+    Finish,
+    Policy,
+    Ruling,
+    RunTools,
+    Told,
+    Wait,
+    decide,
+)
+from tailrace.schema.events import ItemCancelled, ItemDone, ItemStart, Payload, StepDone, StepStart
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tests.support.events import START
 
@@ -34,14 +52,14 @@ def step(number: int, reason: str, *between: Payload) -> list[Payload]:
         (step(1, "refusal"), Finish("refusal")),
         (step(1, "content_filter"), Finish("content_filter")),
         (step(1, "pause"), CallModel(2)),
-        (step(1, "tool_calls", *CALLED), AwaitOutputs((CALL,))),
+        (step(1, "tool_calls", *CALLED), Wait()),
         ([*step(1, "tool_calls", *CALLED), *ANSWERED], CallModel(2)),
-        ([*step(1, "tool_calls", *CALLED), *ANSWERED, *step(2, "pause")], Finish("limit")),
+        ([*step(1, "tool_calls", *CALLED), *ANSWERED, *step(2, "pause")], Finish("limit", "steps")),
         ([*step(1, "length", *CALLED), *ANSWERED], Finish("length")),
         (step(1, LOST), CallModel(2)),
         (step(1, FAILED), CallModel(2)),
-        ([*step(1, FAILED), *step(2, FAILED)], Finish("limit")),
-        (step(1, LOST, *CALLED), AwaitOutputs((CALL,))),
+        ([*step(1, FAILED), *step(2, FAILED)], Finish("limit", "steps")),
+        (step(1, LOST, *CALLED), Wait()),
         ([*step(1, LOST), *step(2, LOST)], Abandon(2)),
     ],
 )
@@ -60,7 +78,7 @@ def test_c19_a_call_cut_off_by_length_is_answered_before_the_end():
         state.apply(seq, seq, payload)
     command = decide(state, POLICY)
     assert isinstance(command, Decline)
-    assert command.calls == (CALL,)
+    assert [told.call for told in command.calls] == [CALL]
 
 
 def test_a_run_may_end_with_its_clients_calls():
@@ -69,3 +87,23 @@ def test_a_run_may_end_with_its_clients_calls():
     for seq, payload in enumerate([START, *step(1, "tool_calls", *CALLED)], 1):
         state.apply(seq, seq, payload)
     assert decide(state, POLICY, "end") == Finish("tool_calls")
+
+
+def test_c2_what_was_begun_and_broken_off_is_unknown_unless_it_may_be_run_again():
+    """Pure: the log says how often an output began; the tool says whether it may again; so often, and no more."""
+    begun: list[Payload] = [
+        ItemStart(item_id="o", item_type="function_call_output", call_id="c"), ItemCancelled(item_id="o")
+    ]  # fmt: skip
+    again = [replace(begun[0], item_id="o2"), replace(begun[1], item_id="o2")]
+    called = [replace(step(1, "tool_calls")[0], client_tools=[]), *CALLED, step(1, "tool_calls")[1]]
+    for payloads, idempotent, command in (
+        (called, False, RunTools((CALL,))),
+        ([*called, *begun], False, Decline((Told(CALL, UNKNOWN),))),
+        ([*called, *begun], True, RunTools((CALL,))),
+        ([*called, *begun, *again], True, Decline((Told(CALL, UNKNOWN),))),
+    ):
+        state = Reducer()
+        for seq, payload in enumerate([START, *payloads], 1):
+            state.apply(seq, seq, payload)
+        rules = partial(lambda idempotent, _call: Ruling(idempotent=idempotent), idempotent)
+        assert decide(state, POLICY, rules=rules) == command

@@ -67,7 +67,7 @@ def put_a_run(engine: Engine) -> None:
 async def test_a_store_of_the_first_version_is_refused_and_then_brought_up_to_date(url: str) -> None:
     """The refusal says how; what was in it is there afterwards, and as old as it was."""
     upgrade(url, "0001", put_a_run)
-    with pytest.raises(SettingsError, match=r"is of version 0001, and .* needs 0002: run `tailrace migrate`"):
+    with pytest.raises(SettingsError, match=r"is of version 0001, and .* needs 0003: run `tailrace migrate`"):
         await open_store(url)
     await migrate(url)
     store = await open_store(url)

@@ -3,6 +3,8 @@
 from hypothesis import strategies as st
 
 from tailrace.schema.events import (
+    ApprovalRequested,
+    ApprovalResolved,
     ItemCancelled,
     ItemDelta,
     ItemDone,
@@ -31,7 +33,7 @@ from tailrace.schema.response import ErrorInfo, Usage
 
 texts = st.text(max_size=12)
 START = ResponseStart(response_id="r", turn_id="t", thread_id="th", model_id="m", provider_id="p", created_at=1)
-MOVES = ("step", "start", "start", "delta", "delta", "delta", "end", "event", "usage")
+MOVES = ("step", "start", "start", "delta", "delta", "delta", "end", "event", "usage", "person", "person")
 KINDS = ("message", "reasoning", "function_call", "function_call_output", "provider_item")
 CHANNELS = {"message": (None, None, "refusal", "annotation"), "provider_item": (None, "input", "output")}
 
@@ -84,11 +86,10 @@ def runs(draw: st.DrawFn, max_moves: int = 25) -> list[Payload]:
             kind = draw(st.sampled_from(KINDS))
             open_items[f"i{made}"] = kind
             payloads.append(_start(draw, f"i{made}", kind))
-        elif move == "event":
-            payloads.append(ProviderEvent(provider_id="p", name="n", data={"a": [1]}))
-        elif move == "usage":
-            usage = Usage(prompt_tokens=step, completion_tokens=1, total_tokens=step + 1)
-            payloads.append(UsageUpdate(response_id="r", usage=usage))
+        elif move in {"event", "usage"}:
+            payloads.append(_fact(move, step))
+        elif move == "person":
+            payloads += _person(draw, payloads, made)
         elif open_items:
             item_id = draw(st.sampled_from(sorted(open_items)))
             if move == "delta":
@@ -104,6 +105,31 @@ def runs(draw: st.DrawFn, max_moves: int = 25) -> list[Payload]:
     return payloads
 
 
+def _fact(move: str, step: int) -> Payload:
+    if move == "event":
+        return ProviderEvent(provider_id="p", name="n", data={"a": [1]})
+    return UsageUpdate(
+        response_id="r", usage=Usage(prompt_tokens=step, completion_tokens=1, total_tokens=step + 1)
+    )  # fmt: skip
+
+
+def _person(draw: st.DrawFn, payloads: list[Payload], made: int) -> list[Payload]:
+    """Somebody is asked about an item, or decides what they were asked."""
+    asked = [payload.approval_id for payload in payloads if isinstance(payload, ApprovalRequested)]
+    pending = sorted({*asked} - {each.approval_id for each in payloads if isinstance(each, ApprovalResolved)})
+    if pending and draw(st.booleans()):
+        decision = draw(st.sampled_from(["approved", "denied"]))
+        return [ApprovalResolved(approval_id=draw(st.sampled_from(pending)), decision=decision, by="me")]
+    if not made:
+        return []
+    item_id = f"i{draw(st.integers(1, made))}"
+    return [
+        ApprovalRequested(
+            approval_id=f"a{len(asked)}", item_id=item_id, tool="tool", arguments="{}", reason="why", expires_at=9
+        )
+    ]
+
+
 TERMINALS: list[Payload] = [
     ResponseDone(response_id="r", status="complete", finish_reason="stop"),
     ResponseError(response_id="r", error=ErrorInfo(code="timeout", message="slow", retryable=True)),
@@ -117,7 +143,8 @@ def _step(draw: st.DrawFn, payloads: list[Payload], step: int, in_step: bool) ->
         usage = draw(st.sampled_from([None, Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)]))
         payloads.append(StepDone(step=step, provider_id="p", model_id="m", finish_reason=reason, usage=usage))
         return step, False
-    payloads.append(StepStart(step=step + 1, provider_id="p", model_id="m"))
+    clients = draw(st.sampled_from([None, [], ["tool"]]))
+    payloads.append(StepStart(step=step + 1, provider_id="p", model_id="m", client_tools=clients))
     return step + 1, True
 
 

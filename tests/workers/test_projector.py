@@ -90,15 +90,19 @@ async def begin(log: MemoryLog, store: SqlStore, run_id: str, *payloads: Payload
     return epoch
 
 
+async def _nothing(_thread_id: str) -> None:
+    """Nothing waits for a thread here."""
+
+
 def projector(log: MemoryLog, store: SqlStore) -> Projector:
-    return Projector(log, store, MemoryWork(), keep_s=60)
+    return Projector(log, store, MemoryWork(), keep_s=60, freed=_nothing)
 
 
 @asynccontextmanager
 async def projecting(log: MemoryLog, store: SqlStore) -> AsyncIterator[MemoryWork]:
     """A projector at work on what is announced of the log; its queue."""
     work = MemoryWork(lease_s=0.1)
-    jobs = [Announcer(log, work).run, Projector(log, store, work, keep_s=60).run]
+    jobs = [Announcer(log, work).run, Projector(log, store, work, keep_s=60, freed=_nothing).run]
     tasks = [asyncio.create_task(job()) for job in jobs]
     yield work
     for task in tasks:

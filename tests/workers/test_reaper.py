@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tailrace.client.client import ClientError
+from tailrace.runs.agents import Agents
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.runner import Runner
@@ -34,7 +35,7 @@ async def runner(server: Served) -> AsyncIterator[Runner]:
     policy = Policy(max_steps=9, max_takeovers=1)
     async with Upstream() as upstream:
         caller = ModelCaller(upstream, timeouts, RetryPolicy(attempts=1, total_s=1), {}, Traffic({}, lambda: 0))
-        driver = Driver(caller, services.registry, services.store, services.tracing, policy)
+        driver = Driver(caller, services.registry, services.store, services.tracing, Agents({}, policy), services.now)
         yield Runner(services.log, driver, services.tracing, run_s=3600, now=services.now)
 
 
@@ -45,8 +46,9 @@ def reaper(server: Served, runner: Runner, action_s: float = 3600) -> Reaper:
         for run_id in run_ids:
             await services.settle(run_id)
 
+    control, turns = services.control, services.submitter.turns
     return Reaper(
-        services.log, services.store, runner.take, services.control.expire, project,
+        services.log, services.store, runner.take, control.give_up, control.expire, turns.begin_all, project,
         action_s=action_s, keep_s=0, grace_s=0, now=services.now, clock=time.monotonic,
     )  # fmt: skip
 

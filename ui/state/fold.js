@@ -26,6 +26,7 @@ export class Reducer {
   finishReason = null;
   error = null;
   steps = [];
+  approvals = new Map(); // approval_id -> the approval, with its resolution where it is decided
   #usage;
   #updatedAt = 0;
   #completedAt;
@@ -42,18 +43,19 @@ export class Reducer {
     if (snapshot.last_seq === 0) return;
     const { id, turn_id, thread_id, agent_id, model_id, provider_id, created_at } = snapshot;
     this.start = { response_id: id, turn_id, thread_id, agent_id, model_id, provider_id, created_at };
-    this.status = snapshot.status;
     this.finishReason = snapshot.finish_reason;
     this.error = snapshot.error ?? null;
     this.steps = [...snapshot.steps];
+    this.approvals = new Map((snapshot.approvals ?? []).map((approval) => [approval.approval_id, approval]));
     this.#usage = snapshot.usage;
     this.#updatedAt = snapshot.updated_at;
     this.#completedAt = snapshot.completed_at;
     for (const item of snapshot.output_items) {
       this.#items.set(item.id, item);
       this.#noteCall(item);
-      if (!this.ended) this.#open.add(item.id);
     }
+    this.status = snapshot.status;
+    if (!this.ended) for (const id of this.#items.keys()) this.#open.add(id);
   }
 
   /** Has the run ended? */
@@ -98,6 +100,7 @@ export class Reducer {
       finish_reason: this.finishReason,
       ...(this.error === null ? {} : { error: this.error }),
       last_seq: this.lastSeq,
+      ...(this.approvals.size ? { approvals: [...this.approvals.values()] } : {}),
     };
   }
 
@@ -139,6 +142,16 @@ export class Reducer {
     return [...this.#unanswered.values()].map((id) => this.item(id)).filter((item) => item?.type === "function_call");
   }
 
+  /** The calls whose outputs are the client's to send, in call order. */
+  get awaited() {
+    const clients = this.steps.at(-1)?.client_tools;
+    return this.unanswered.filter((call) => !clients || clients.includes(call.name));
+  }
+
+  get #waits() {
+    return this.awaited.length > 0 || [...this.approvals.values()].some((approval) => !approval.resolution);
+  }
+
   // --- what the handlers do ------------------------------------------------------------------------------------
 
   /** The draft of an open item; undefined where it is not open. */
@@ -174,9 +187,25 @@ export class Reducer {
       provider_response_id,
       finish_reason,
       usage,
+      client_tools: this.steps.at(-1).client_tools,
     });
     this.#usage = total(this.steps.map((one) => one.usage));
-    if (ANSWERABLE.has(finish_reason) && this.#unanswered.size) this.status = "requires_action";
+    if (ANSWERABLE.has(finish_reason) && this.awaited.length) this.status = "requires_action";
+    return true;
+  }
+
+  asked({ type: _type, ...approval }) {
+    if (this.approvals.has(approval.approval_id)) return false;
+    this.approvals.set(approval.approval_id, approval);
+    this.status = "requires_action";
+    return true;
+  }
+
+  decided({ approval_id, decision, by, reason }) {
+    const approval = this.approvals.get(approval_id);
+    if (!approval || approval.resolution) return false;
+    this.approvals.set(approval_id, { ...approval, resolution: present({ decision, by, reason }) });
+    this.#goOn();
     return true;
   }
 
@@ -202,8 +231,12 @@ export class Reducer {
     if (item.type === "function_call") this.#unanswered.set(item.call_id, item.id);
     else if (item.type === "function_call_output") {
       this.#unanswered.delete(item.call_id);
-      if (!this.#unanswered.size && this.status === "requires_action") this.status = "in_progress";
+      this.#goOn();
     }
+  }
+
+  #goOn() {
+    if (this.status === "requires_action" && !this.#waits) this.status = "in_progress";
   }
 }
 
@@ -217,12 +250,14 @@ const HANDLERS = {
     run.start = start;
     return true;
   },
-  step_start(run, { step, provider_id, model_id }) {
+  step_start(run, { step, provider_id, model_id, client_tools }) {
     run.status = "in_progress";
-    run.steps.push({ step, provider_id, model_id });
+    run.steps.push(present({ step, provider_id, model_id, client_tools }));
     return true;
   },
   step_done: (run, event) => run.stepEnded(event),
+  approval_requested: (run, event) => run.asked(event),
+  approval_resolved: (run, event) => run.decided(event),
   usage_update: (run, event) => run.counted(event.usage),
   item_start: (run, event) => run.begin(event),
   item_delta(run, event) {

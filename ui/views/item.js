@@ -37,7 +37,7 @@ const VIEWS = {
   reasoning: Reasoning,
   function_call({ run, item, answer, grows, times, act }) {
     const isAwaited =
-      !answer && run.reducer.status === "requires_action" && run.reducer.unanswered.some((call) => call.id === item.id);
+      !answer && run.reducer.status === "requires_action" && run.reducer.awaited.some((call) => call.id === item.id);
     const acts = {
       decide: (approval, decision, reason) => act.decide(run, approval, decision, reason),
       answer: (call, output, success) => act.answer(run, call, output, success),

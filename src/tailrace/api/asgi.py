@@ -11,7 +11,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import agents, health, providers, runs, threads
+from tailrace.api import agents, health, providers, runs, threads, work
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
 from tailrace.api.front import Front
@@ -33,6 +33,10 @@ API = (
     runs.list_runs,
     runs.cancel_run,
     runs.post_outputs,
+    runs.post_approval,
+    runs.post_input,
+    runs.get_delivery,
+    runs.get_output,
     agents.list_agents,
     stream,
     responses.create_response,
@@ -63,8 +67,9 @@ API = (
 def build(services: Services) -> ASGIApp:
     """The routes of this process's roles over these services. Lifetimes are the app's (design: app.py)."""
     given = services.settings.server
+    working = _work(services) if "tools" in given.roles else ()
     if "api" not in given.roles:
-        return Auth(_routes(services, HEALTH, None), given.api_keys)
+        return Auth(_routes(services, (*HEALTH, *working), None), given.api_keys)
     described = OpenAPIConfig(
         title="Tailrace",
         version=__version__,
@@ -72,7 +77,12 @@ def build(services: Services) -> ASGIApp:
         path="/docs",
         render_plugins=[DocsPage(path="/")],
     )
-    return Page(Auth(Front(_routes(services, (*API, *HEALTH), described), services), given.api_keys))
+    return Page(Auth(Front(_routes(services, (*API, *HEALTH, *working), described), services), given.api_keys))
+
+
+def _work(services: Services) -> Sequence[ControllerRouterHandler]:
+    """The routes for workers, of a process that has tools for them."""
+    return (work.poll, work.ack, work.heartbeat, work.result) if services.broker is not None else ()
 
 
 class _Msgspec(Litestar):

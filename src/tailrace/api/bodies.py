@@ -1,5 +1,6 @@
 """The bodies that `/api/v2` takes and gives (contract §4). Unknown fields are refused, lest a typo pass silently."""
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -42,11 +43,11 @@ class Door(MsgspecDTO[T], Generic[T]):
         return schema_creator.for_field_definition(FieldDefinition.from_annotation(cls.model_type))
 
 
-class _Body(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Body(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every body shares."""
 
 
-class InputMessage(_Body, frozen=True, kw_only=True):
+class InputMessage(Body, frozen=True, kw_only=True):
     """A message of a run's input: `content`, or `parts` where there is more than text."""
 
     type: Literal["message"] = "message"
@@ -61,7 +62,7 @@ class InputMessage(_Body, frozen=True, kw_only=True):
         return "".join(part.text for part in self.parts or () if isinstance(part, TextPart))
 
 
-class SubmitBody(_Body, frozen=True, kw_only=True):
+class SubmitBody(Body, frozen=True, kw_only=True):
     """What to do: exactly one of `prompt` and `input`; everything else has a default."""
 
     prompt: Text | None = None
@@ -94,14 +95,15 @@ class SubmitBody(_Body, frozen=True, kw_only=True):
                 raise InvalidRequest("a message needs `content` or `parts`", field=f"input[{index}].content")
         return list(self.input or ())
 
-    def generation(self, instructions: str | None) -> Generation:
-        """How the model is asked; `instructions` where the body has none. Raises InvalidRequest."""
+    def generation(self, instructions: str | None, agents_tools: Collection[str] = ()) -> Generation:
+        """How the model is asked; `instructions` where the body has none, beside the tools that its agent has. Raises
+        InvalidRequest."""
         names = [tool.name for tool in self.tools or ()]
         for index, name in enumerate(names):
             if not name or name in names[:index]:
                 raise InvalidRequest("tool names must be given and differ", field=f"tools[{index}].name")
         choice = self.tool_choice
-        if choice is not None and not isinstance(choice, str) and choice.name not in names:
+        if choice is not None and not isinstance(choice, str) and choice.name not in {*names, *agents_tools}:
             raise InvalidRequest(f"no tool {choice.name!r} is offered", field="tool_choice.name")
         return Generation(
             instructions=self.instructions if self.instructions is not None else instructions,
@@ -127,7 +129,7 @@ class Submitted(Struct, kw_only=True, frozen=True):
     stream_url: str
 
 
-class Output(_Body, frozen=True, kw_only=True):
+class Output(Body, frozen=True, kw_only=True):
     """One tool's result."""
 
     call_id: Text
@@ -135,13 +137,37 @@ class Output(_Body, frozen=True, kw_only=True):
     success: bool = True
 
 
-class OutputsBody(_Body, frozen=True, kw_only=True):
+class OutputsBody(Body, frozen=True, kw_only=True):
     """Results of tools that the client runs."""
 
     outputs: Annotated[list[Output], Meta(min_length=1)]
 
 
-class ThreadBody(_Body, frozen=True, kw_only=True):
+class InputBody(Body, frozen=True, kw_only=True):
+    """Something to say to a run while it works; the same `delivery_id` again is the same thing said."""
+
+    text: Text
+    delivery_id: Id | None = None
+
+
+class Delivery(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Where something said to a run is: `seq` of the event by which its model heard it."""
+
+    run_id: str
+    delivery_id: str
+    status: Literal["waiting", "delivered", "undelivered"]
+    seq: int | None = None
+
+
+class DecisionBody(Body, frozen=True, kw_only=True):
+    """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied."""
+
+    decision: Literal["approved", "approved_for_run", "denied"]
+    reason: Text | None = None
+    by: Annotated[str, Meta(min_length=1, max_length=128)] = "user"
+
+
+class ThreadBody(Body, frozen=True, kw_only=True):
     """A new thread; everything is optional."""
 
     model_id: str | None = None
@@ -153,7 +179,7 @@ class ThreadBody(_Body, frozen=True, kw_only=True):
     metadata: Metadata | None = None
 
 
-class ThreadPatch(_Body, frozen=True, kw_only=True):
+class ThreadPatch(Body, frozen=True, kw_only=True):
     """Changes to a thread: a field that is absent stays, one that is null is cleared."""
 
     model_id: str | UnsetType | None = UNSET

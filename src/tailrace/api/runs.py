@@ -1,22 +1,32 @@
 """`/api/v2/submit` and `/api/v2/runs` (contract §4)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from tailrace.api.bodies import Door, OutputsBody, RunAccepted, RunPage, SubmitBody, Submitted
+from tailrace.api.bodies import (
+    DecisionBody,
+    Delivery,
+    Door,
+    InputBody,
+    OutputsBody,
+    RunAccepted,
+    RunPage,
+    SubmitBody,
+    Submitted,
+)
 from tailrace.api.services import Injected, Services
 from tailrace.api.threads import Limit
 from tailrace.runs import tracing
 from tailrace.runs.control import CANCELLED, ToolOutput
-from tailrace.schema.errors import InvalidRequest
+from tailrace.schema.errors import Conflict, InvalidRequest, NotFound
 from tailrace.schema.events import TraceContext
 from tailrace.schema.items import MessageItem
 from tailrace.schema.request import RunRequest
-from tailrace.schema.response import Response, Status
+from tailrace.schema.response import ENDED, Resolution, Response, Status
 from tailrace.settings import Agent
-from tailrace.store.base import Thread
+from tailrace.store.base import Input, Thread
 
 
 def caller(request: Request[Any, Any, Any]) -> TraceContext | None:
@@ -35,6 +45,8 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
     messages = data.messages()
     agent = _agent(services, data.agent_id)
     thread = await services.store.get_thread(data.thread_id) if data.thread_id is not None else None
+    generation = data.generation(agent.instructions, services.agents.names(data.agent_id))
+    services.agents.check(data.agent_id, generation)
     provider_id, model_id = _model(services, data, agent, thread)
     now = services.now()
     run_id = data.run_id or services.new_id("run")
@@ -49,7 +61,7 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
             MessageItem(id=f"input_{index}", content=message.text(), origin=message.origin, parts=message.parts)
             for index, message in enumerate(messages, 1)
         ],
-        generation=data.generation(agent.instructions),
+        generation=generation,
         metadata=data.metadata,
         on_disconnect=data.on_disconnect,
         opens_thread=thread is None,
@@ -108,10 +120,56 @@ async def list_runs(
 @post("/api/v2/runs/{run_id:str}/cancel", status_code=202)
 async def cancel_run(run_id: FromPath[str], request: Request[Any, Any, Any], services: Injected) -> RunAccepted:
     """End a run as aborted; nothing happens to one that has ended."""
-    await services.store.get_run(run_id)
+    run = await services.store.get_run(run_id)
     with services.tracing.span("cancel", caller(request), server=True, run_id=run_id) as span:
-        await services.control.stop(run_id, CANCELLED, span)
+        await services.control.withdraw(run, CANCELLED, span)
     return RunAccepted(run_id=run_id)
+
+
+@post("/api/v2/runs/{run_id:str}/approvals/{approval_id:str}", dto=Door[DecisionBody], return_dto=None, status_code=202)
+async def post_approval(
+    run_id: FromPath[str],
+    approval_id: FromPath[str],
+    data: JSONBody[DecisionBody],
+    request: Request[Any, Any, Any],
+    services: Injected,
+) -> RunAccepted:
+    """Decide about a tool call that a run asks about; it goes on when it waits for nothing more."""
+    run = await services.store.get_run(run_id)
+    decision = Resolution(decision=data.decision, by=data.by, reason=data.reason)
+    with services.tracing.span("approval", caller(request), server=True, run_id=run_id) as span:
+        await services.control.resolve(run, {approval_id: decision}, span)
+    return RunAccepted(run_id=run_id)
+
+
+@post("/api/v2/runs/{run_id:str}/input", dto=Door[InputBody], return_dto=None, status_code=202)
+async def post_input(run_id: FromPath[str], data: JSONBody[InputBody], services: Injected) -> Delivery:
+    """Say something to a run while it works: its model hears it after the step at hand."""
+    run = await services.reader.response(run_id)
+    delivery_id = data.delivery_id or services.new_id("input")
+    if run.status in ENDED:
+        raise Conflict(f"run {run_id} has ended", run_id=run_id)
+    await services.store.add_input(run_id, Input(delivery_id=delivery_id, text=data.text))
+    return Delivery(run_id=run_id, delivery_id=delivery_id, status="waiting")
+
+
+@get("/api/v2/runs/{run_id:str}/input/{delivery_id:str}")
+async def get_delivery(run_id: FromPath[str], delivery_id: FromPath[str], services: Injected) -> Delivery:
+    """The receipt for something said to a run: where in its log it was delivered, or that it never was."""
+    said = {each.delivery_id: each for each in await services.store.inputs(run_id)}
+    if delivery_id not in said:
+        await services.store.get_run(run_id)
+        raise NotFound(f"nothing was said to run {run_id} as {delivery_id!r}")
+    seq = await services.reader.seq_of(run_id, said[delivery_id].item_id)
+    over = seq is None and (await services.reader.response(run_id)).status in ENDED
+    status: Literal["waiting", "delivered", "undelivered"] = "undelivered" if over else "waiting"
+    return Delivery(run_id=run_id, delivery_id=delivery_id, status="delivered" if seq else status, seq=seq)
+
+
+@get("/api/v2/runs/{run_id:str}/outputs/{call_id:str}", media_type="text/plain")
+async def get_output(run_id: FromPath[str], call_id: FromPath[str], services: Injected) -> bytes:
+    """The whole output of a tool, where it was too long for the model."""
+    return await services.store.kept_output(run_id, call_id)
 
 
 @post("/api/v2/runs/{run_id:str}/outputs", dto=Door[OutputsBody], return_dto=None, status_code=202)

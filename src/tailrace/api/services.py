@@ -9,12 +9,14 @@ from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
 from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
+from tailrace.runs.agents import Agents
 from tailrace.runs.control import Control
 from tailrace.runs.reader import RunReader
 from tailrace.runs.submit import Submitter
 from tailrace.runs.tracing import Tracing
 from tailrace.settings import Settings
 from tailrace.store.base import Store
+from tailrace.tools.remote import Broker
 from tailrace.upstream.registry import Registry
 from tailrace.upstream.traffic import Traffic
 
@@ -31,6 +33,8 @@ class Services:
     log: Log
     store: Store
     registry: Registry
+    agents: Agents
+    broker: Broker | None
     traffic: Traffic
     reader: RunReader
     control: Control

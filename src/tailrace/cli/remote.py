@@ -1,4 +1,4 @@
-"""Commands that talk to a server over its public API: run, tail, cancel, threads, runs."""
+"""Commands that talk to a server over its public API: run, tail, cancel, approve, deny, threads, runs."""
 
 import asyncio
 import os
@@ -11,11 +11,13 @@ from urllib.parse import quote
 import typer
 
 from tailrace.cli import tables
+from tailrace.cli.approvals import ask, who
 from tailrace.cli.render import PlainText, RunView, Screen
 from tailrace.cli.terminal import note
 from tailrace.dialects.table import DIALECTS
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, TailraceError
+from tailrace.schema.events import ApprovalRequested
 
 if TYPE_CHECKING:
     from tailrace.client.client import Client
@@ -57,20 +59,22 @@ def run(
     prompt: Annotated[str, typer.Argument(help="What to say; `-` reads it from standard input.", metavar="PROMPT")],
     thread: Annotated[str | None, typer.Option(help="Go on in this thread.", metavar="THREAD")] = None,
     model: Annotated[str | None, typer.Option(help="`provider/model`, an alias, or a model.", metavar="MODEL")] = None,
+    agent: Annotated[str | None, typer.Option(help="One of the server's agents.", metavar="AGENT")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Stream a reply to the terminal: Markdown there, plain text into a pipe.
 
     A connection that breaks is resumed where it broke, also across a restart of the server.
-    Ctrl-C stops the reading, not the run.
+    Ctrl-C stops the reading, not the run. What an agent asks leave for is asked here.
 
     ```
     tailrace run "hello"
     tailrace run --model openai/gpt-5 "Why is the sky blue?"
+    tailrace run --agent coder "Mend the failing test."
     git diff | tailrace run - --thread thread_0190
     ```
     """
-    body = {"prompt": _said(prompt), "thread_id": thread, "model_id": model}
+    body = {"prompt": _said(prompt), "thread_id": thread, "model_id": model, "agent_id": agent}
     body = {name: value for name, value in body.items() if value is not None}
     view = RunView(_screen())
     submitted: dict[str, str] = {}
@@ -81,6 +85,8 @@ def run(
             note(f"thread {submitted['thread_id']} · run {submitted['run_id']}")
             async for event in client.events(submitted["run_id"]):
                 view.show(event)
+                if isinstance(event.payload, ApprovalRequested):
+                    await ask(client, submitted["run_id"], event.payload)
 
     try:
         with closing(view):
@@ -153,6 +159,49 @@ def cancel(run_id: Run, url: Url = DEFAULT_URL) -> None:
             await client.cancel(run_id)
 
     _do(call())
+
+
+Which = Annotated[str | None, typer.Option("--approval", help="This one, not all that wait.", metavar="APPROVAL")]
+
+
+def approve(
+    run_id: Run,
+    approval: Which = None,
+    for_run: Annotated[bool, typer.Option("--for-run", help="And all like it, in this run.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Approve the tool calls that a run waits with.
+
+    ```
+    tailrace approve run_0190
+    tailrace approve run_0190 --for-run
+    ```
+    """
+    _do(_decide(url, run_id, approval, "approved_for_run" if for_run else "approved", None))
+
+
+def deny(
+    run_id: Run,
+    approval: Which = None,
+    reason: Annotated[str | None, typer.Option(help="Why; the model is told.", metavar="TEXT")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Deny the tool calls that a run waits with; it goes on without them.
+
+    ```
+    tailrace deny run_0190 --reason "Not on a Friday."
+    ```
+    """
+    _do(_decide(url, run_id, approval, "denied", reason))
+
+
+async def _decide(url: str, run_id: str, approval_id: str | None, decision: str, reason: str | None) -> None:
+    async with _client(url) as client:
+        wanted = [approval_id] if approval_id else [each.approval_id for each in (await client.run(run_id)).pending]
+        if not wanted:
+            raise TailraceError(f"run {run_id} waits for no approval")
+        for each in wanted:
+            await client.approve(run_id, each, decision, reason=reason, by=who())
 
 
 async def _request(url: str, method: str, path: str) -> Any:

@@ -87,6 +87,13 @@ class Client:
         """Give the outputs of calls that the run waits for. Raises ClientError."""
         await self.request("POST", f"/api/v2/runs/{segment(run_id)}/outputs", {"outputs": outputs})
 
+    async def approve(
+        self, run_id: str, approval_id: str, decision: str, *, reason: str | None = None, by: str | None = None
+    ) -> None:
+        """Decide about a tool call: approved, approved_for_run or denied. Raises ClientError."""
+        body = {name: text for name, text in {"decision": decision, "reason": reason, "by": by}.items() if text}
+        await self.request("POST", f"/api/v2/runs/{segment(run_id)}/approvals/{segment(approval_id)}", body)
+
     async def cancel(self, run_id: str) -> None:
         """End the run. Raises ClientError."""
         await self.request("POST", f"/api/v2/runs/{segment(run_id)}/cancel")

@@ -14,6 +14,8 @@ from tailrace.fold import usage
 from tailrace.fold.draft import Draft
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import (
+    ApprovalRequested,
+    ApprovalResolved,
     ItemCancelled,
     ItemDelta,
     ItemDone,
@@ -28,8 +30,26 @@ from tailrace.schema.events import (
     TurnAborted,
     UsageUpdate,
 )
-from tailrace.schema.items import CancelledItem, ErrorItem, FunctionCallItem, FunctionCallOutputItem, OutputItem
-from tailrace.schema.response import ANSWERABLE, ENDED, ErrorInfo, FinishReason, Response, Status, Step, Usage
+from tailrace.schema.items import (
+    CancelledItem,
+    ErrorItem,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    MessageItem,
+    OutputItem,
+)
+from tailrace.schema.response import (
+    ANSWERABLE,
+    ENDED,
+    Approval,
+    ErrorInfo,
+    FinishReason,
+    Resolution,
+    Response,
+    Status,
+    Step,
+    Usage,
+)
 
 
 class Reducer:
@@ -46,12 +66,20 @@ class Reducer:
         self.finish_reason: FinishReason | None = None
         self.error: ErrorInfo | None = None
         self.steps: list[Step] = []
+        self.approvals: dict[str, Approval] = {}
+        self.repeats = 0  # how many steps in a row have ended with the same calls
+        self.heard = False  # has the user said something since the last step?
+        self.waited_ms = 0  # for approvals and for the client's outputs, all in all
+        self._waits_since = self._now = 0
+        self._step_calls: list[tuple[str, str]] = []  # name and arguments, of the step at hand
+        self._last_calls: list[tuple[str, str]] = []
         self._usage: Usage | None = None
         self._updated_at = 0
         self._completed_at: int | None = None
         self._items: dict[str, OutputItem | Draft] = {}
         self._open: set[str] = set()
         self._unanswered: dict[str, str] = {}  # call_id -> item_id, in call order
+        self._attempts: dict[str, int] = {}  # call_id -> how many outputs of it have begun
         if snapshot is not None:
             self._resume(snapshot)
 
@@ -63,13 +91,15 @@ class Reducer:
             response_id=snapshot.id, turn_id=snapshot.turn_id, thread_id=snapshot.thread_id, agent_id=snapshot.agent_id,
             model_id=snapshot.model_id, provider_id=snapshot.provider_id, created_at=snapshot.created_at,
         )  # fmt: skip
-        self.status, self.finish_reason, self.error = snapshot.status, snapshot.finish_reason, snapshot.error
+        self.finish_reason, self.error = snapshot.finish_reason, snapshot.error
         self.steps = list(snapshot.steps)
+        self.approvals = {approval.approval_id: approval for approval in snapshot.approvals or ()}
         self._usage = snapshot.usage
         self._updated_at, self._completed_at = snapshot.updated_at, snapshot.completed_at
         for item in snapshot.output_items:
             self._items[item.id] = item
             self._note_call(item)
+        self.status = snapshot.status
         if self.status not in ENDED:
             self._open.update(self._items)
 
@@ -77,7 +107,7 @@ class Reducer:
         """Fold in one event; True where it changed anything."""
         if seq <= self.last_seq:
             return False
-        self.last_seq = seq
+        self.last_seq, self._now = seq, timestamp
         handler = _HANDLERS.get(type(payload))
         if (self.start is None) != (type(payload) is ResponseStart) or self.status in ENDED:
             handler = _ignore
@@ -88,6 +118,13 @@ class Reducer:
         if self.status in ENDED:
             self._completed_at = self._updated_at
         return True
+
+    def _set_status(self, status: Status) -> None:
+        if status == "requires_action":
+            self._waits_since = self._now
+        elif self.status == "requires_action":
+            self.waited_ms += self._now - self._waits_since
+        self.status = status
 
     def fold(self, batches: Iterable[Batch]) -> "Reducer":
         """Fold in whole batches."""
@@ -106,7 +143,7 @@ class Reducer:
             model_id=start.model_id, provider_id=start.provider_id, created_at=start.created_at,
             updated_at=self._updated_at, completed_at=self._completed_at, status=self.status,
             output_items=self.items(), usage=self._usage, steps=list(self.steps), finish_reason=self.finish_reason,
-            error=self.error, last_seq=self.last_seq,
+            error=self.error, last_seq=self.last_seq, approvals=list(self.approvals.values()) or None,
         )  # fmt: skip
 
     def items(self) -> list[OutputItem]:
@@ -134,6 +171,29 @@ class Reducer:
         calls = (self._items[item_id] for item_id in self._unanswered.values())
         return [call for call in calls if isinstance(call, FunctionCallItem)]
 
+    @property
+    def used(self) -> Usage | None:
+        """What the steps have used so far, all in all."""
+        return self._usage
+
+    @property
+    def awaited(self) -> list[FunctionCallItem]:
+        """The calls whose outputs are the client's to send, in call order."""
+        return [call for call in self.unanswered if not self.is_ours(call)]
+
+    def is_ours(self, call: FunctionCallItem) -> bool:
+        """Is the call of the last step the harness's to run?"""
+        clients = self.steps[-1].client_tools if self.steps else None
+        return clients is not None and call.name not in clients
+
+    def attempts(self, call: FunctionCallItem) -> int:
+        """How many outputs of an unanswered call have begun. Those that are not open were broken off."""
+        return self._attempts.get(call.call_id, 0)
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self.awaited) or any(approval.resolution is None for approval in self.approvals.values())
+
     # --- one handler per event type: True where the event fits ---------------------------------------------------
 
     def _on_start(self, event: ResponseStart) -> bool:
@@ -141,8 +201,13 @@ class Reducer:
         return True
 
     def _on_step_start(self, event: StepStart) -> bool:
-        self.status = "in_progress"
-        self.steps.append(Step(step=event.step, provider_id=event.provider_id, model_id=event.model_id))
+        self._set_status("in_progress")
+        step = Step(
+            step=event.step, provider_id=event.provider_id, model_id=event.model_id, client_tools=event.client_tools
+        )
+        self.steps.append(step)
+        self._step_calls = []
+        self.heard = False
         return True
 
     def _on_step_done(self, event: StepDone) -> bool:
@@ -151,10 +216,13 @@ class Reducer:
         self.steps[-1] = Step(
             step=event.step, provider_id=event.provider_id, model_id=event.model_id,
             provider_response_id=event.provider_response_id, finish_reason=event.finish_reason, usage=event.usage,
+            client_tools=self.steps[-1].client_tools,
         )  # fmt: skip
         self._usage = usage.total(step.usage for step in self.steps)
-        if event.finish_reason in ANSWERABLE and self._unanswered:
-            self.status = "requires_action"
+        self.repeats = self.repeats + 1 if self._step_calls == self._last_calls else 1
+        self._last_calls = self._step_calls
+        if event.finish_reason in ANSWERABLE and self._unanswered and self.awaited:
+            self._set_status("requires_action")
         return True
 
     def _on_usage(self, event: UsageUpdate) -> bool:
@@ -170,6 +238,8 @@ class Reducer:
             return False
         self._items[event.item_id] = Draft(event)
         self._open.add(event.item_id)
+        if event.item_type == "function_call_output" and event.call_id in self._unanswered:
+            self._attempts[event.call_id] = self._attempts.get(event.call_id, 0) + 1
         return True
 
     def _on_item_delta(self, event: ItemDelta) -> bool:
@@ -184,6 +254,8 @@ class Reducer:
             return False
         self._settle(event.item_id, event.final_item)
         self._note_call(event.final_item)
+        if isinstance(event.final_item, MessageItem):
+            self.heard = self.heard or event.final_item.origin == "user"
         return True
 
     def _on_item_error(self, event: ItemError) -> bool:
@@ -202,6 +274,26 @@ class Reducer:
         if draft is None:
             return False
         self._settle(event.item_id, CancelledItem(id=event.item_id, reason=event.reason, partial=draft.item()))
+        return True
+
+    def _on_approval_requested(self, event: ApprovalRequested) -> bool:
+        if event.approval_id in self.approvals:
+            return False
+        self.approvals[event.approval_id] = Approval(
+            approval_id=event.approval_id, item_id=event.item_id, tool=event.tool, arguments=event.arguments,
+            reason=event.reason, expires_at=event.expires_at,
+        )  # fmt: skip
+        if self.status != "requires_action":
+            self._set_status("requires_action")
+        return True
+
+    def _on_approval_resolved(self, event: ApprovalResolved) -> bool:
+        approval = self.approvals.get(event.approval_id)
+        if approval is None or approval.resolution is not None:
+            return False
+        resolution = Resolution(decision=event.decision, by=event.by, reason=event.reason)
+        self.approvals[event.approval_id] = replace(approval, resolution=resolution)
+        self._go_on()
         return True
 
     def _on_done(self, event: ResponseDone) -> bool:
@@ -234,10 +326,16 @@ class Reducer:
     def _note_call(self, item: OutputItem) -> None:
         if isinstance(item, FunctionCallItem):
             self._unanswered[item.call_id] = item.id
+            self._attempts.pop(item.call_id, None)
+            self._step_calls.append((item.name, item.arguments))
         elif isinstance(item, FunctionCallOutputItem):
             self._unanswered.pop(item.call_id, None)
-            if not self._unanswered and self.status == "requires_action":
-                self.status = "in_progress"
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Nothing is waited for any more, or still something."""
+        if self.status == "requires_action" and not self._waits:
+            self._set_status("in_progress")
 
 
 def _ignore(_reducer: Reducer, _event: Any) -> bool:
@@ -254,6 +352,8 @@ _HANDLERS: dict[type, Callable[[Reducer, Any], bool]] = {
     ItemDone: Reducer._on_item_done,
     ItemError: Reducer._on_item_error,
     ItemCancelled: Reducer._on_item_cancelled,
+    ApprovalRequested: Reducer._on_approval_requested,
+    ApprovalResolved: Reducer._on_approval_resolved,
     ResponseDone: Reducer._on_done,
     ResponseError: Reducer._on_error,
     TurnAborted: Reducer._on_aborted,

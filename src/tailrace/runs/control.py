@@ -5,19 +5,20 @@ Each opens the run's log anew, so that the writer before is fenced off (design r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
-from tailrace.runs.drive import abort, answer, fail, opening
+from tailrace.runs.drive import opening
+from tailrace.runs.endings import abort, answer, fail
 from tailrace.runs.writer import RunWriter
-from tailrace.schema.errors import Conflict, InvalidRequest, NotReady, Sealed, StaleEpoch
-from tailrace.schema.events import TraceContext
+from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady, Sealed, StaleEpoch
+from tailrace.schema.events import ApprovalResolved, Payload, TraceContext
 from tailrace.schema.items import FunctionCallOutputItem
 from tailrace.schema.request import RunRequest
-from tailrace.schema.response import ErrorInfo
+from tailrace.schema.response import ENDED, ErrorInfo, Resolution, Response
 from tailrace.store.base import StoredRun
 
 ATTEMPTS = 5
@@ -52,7 +53,10 @@ class Control:
     async def begin(self, run: StoredRun, trace: TraceContext) -> None:
         """Put a new run's first events in the log, then have it driven. Raises NotReady."""
         async with self._alone(run.request.run_id):
-            writer = await RunWriter.open(self._log, run.request.run_id)
+            try:
+                writer = await RunWriter.open(self._log, run.request.run_id)
+            except Sealed:
+                return  # called off before it began
             if writer.origin is not None:
                 return  # begun already, by who looks for lost runs
             await writer.append(opening(run.request, run.response.created_at), trace)
@@ -78,7 +82,7 @@ class Control:
             await self._revive(stored)
             return
         writer = await self._open(run.run_id)
-        waiting = {call.call_id for call in writer.state.unanswered}
+        waiting = {call.call_id for call in writer.state.awaited}
         for index, output in enumerate(outputs):
             if output.call_id not in waiting:
                 message = f"the run does not wait for an output of call {output.call_id!r}"
@@ -90,14 +94,60 @@ class Control:
             for event in answer(writer, output.call_id, output.output, success=output.success, origin="user")
         ]
         await writer.append(events, trace)
-        if not waiting:
+        if writer.state.status != "requires_action":
             await self._start(run, writer, trace)
+
+    async def resolve(
+        self, stored: StoredRun, decisions: Mapping[str, Resolution], trace: TraceContext | None = None
+    ) -> None:
+        """Decide about approvals, by their ids; the run goes on when it waits for nothing more.
+
+        The same decision again changes nothing. Raises NotFound for an approval that the run never asked for, Conflict
+        where it was decided otherwise, or the run has ended.
+        """
+        async with self._alone(stored.request.run_id):
+            await _insist(lambda: self._resolve(stored, decisions, trace))
+
+    async def _resolve(
+        self, stored: StoredRun, decisions: Mapping[str, Resolution], trace: TraceContext | None
+    ) -> None:
+        run = stored.request
+        if not _open_decisions(await self._read(run.run_id, stored.response), decisions):
+            await self._revive(stored)
+            return
+        writer = await self._open(run.run_id)
+        events: list[Payload] = [
+            ApprovalResolved(approval_id=each, decision=given.decision, by=given.by, reason=given.reason)
+            for each, given in _open_decisions(writer.state, decisions).items()
+        ]
+        span = trace or writer.origin
+        if span is None:
+            return  # not begun: what is decided about stands in its log
+        await writer.append(events, span)
+        if writer.state.status != "requires_action":
+            await self._start(run, writer, span)
+
+    async def expire(self, stored: StoredRun, now: int) -> None:
+        """Decide what a run has waited for in vain, `now` being milliseconds since the epoch."""
+        state = await self._read(stored.request.run_id, stored.response)
+        late = [
+            approval.approval_id
+            for approval in state.approvals.values()
+            if approval.resolution is None and approval.expires_at <= now
+        ]
+        if late:
+            await self.resolve(stored, dict.fromkeys(late, Resolution(decision="expired", by="clock")))
+
+    async def _read(self, run_id: str, snapshot: Response | None = None) -> Reducer:
+        """The run as its log has it now; `snapshot`: what is known of it already."""
+        state = Reducer(snapshot)
+        async for batch in batches(self._log, run_id, state.last_seq):
+            state.fold((batch,))
+        return state
 
     async def _taken(self, run_id: str, outputs: Sequence[ToolOutput]) -> bool:
         """Are these outputs in the log already? Raises Conflict where the run works: to open its log would stop it."""
-        state = Reducer()
-        async for batch in batches(self._log, run_id):
-            state.fold((batch,))
+        state = await self._read(run_id)
         items = [item for item in state.items() if isinstance(item, FunctionCallOutputItem) and item.origin == "user"]
         known = {ToolOutput(item.call_id, item.output, item.success) for item in items}
         if known.issuperset(outputs):
@@ -111,6 +161,23 @@ class Control:
             return await RunWriter.open(self._log, run_id)
         except Sealed as error:
             raise Conflict(f"run {run_id} has ended", run_id=run_id) from error
+
+    async def withdraw(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
+        """End the run as aborted, also one that waits for its turn; nothing happens to one that has ended."""
+        if run.response.status == "queued":
+            async with self._alone(run.request.run_id):
+                await _insist(lambda: self._call_off(run, reason, trace))
+        await self.stop(run.request.run_id, reason, trace)
+
+    async def _call_off(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
+        """Begin a run that nobody has begun, and end it."""
+        with suppress(Sealed):
+            writer = await RunWriter.open(self._log, run.request.run_id)
+            if writer.origin is None:
+                await writer.append(opening(run.request, run.response.created_at), trace)
+                await abort(writer, reason, trace)
+            elif writer.state.status not in ENDED:
+                await abort(writer, reason, trace)
 
     async def stop(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None = None) -> None:
         """End the run, whether it works or waits: with an error, or, for a plain reason, as aborted.
@@ -132,7 +199,7 @@ class Control:
         else:
             await abort(writer, ending, trace or writer.origin)
 
-    async def expire(self, run_id: str) -> None:
+    async def give_up(self, run_id: str) -> None:
         """End a run whose client sent no tool outputs in time."""
         await self.stop(run_id, UNANSWERED)
 
@@ -146,6 +213,23 @@ class Control:
         finally:
             if not lock.locked():
                 self._locks.pop(run_id, None)
+
+
+def _open_decisions(state: Reducer, decisions: Mapping[str, Resolution]) -> dict[str, Resolution]:
+    """Those that are not in the log. Raises NotFound, Conflict."""
+    missing = {}
+    for approval_id, given in decisions.items():
+        approval = state.approvals.get(approval_id)
+        if approval is None:
+            raise NotFound(f"the run asked for no approval {approval_id!r}", approval_id=approval_id)
+        if approval.resolution is None:
+            missing[approval_id] = given
+        elif approval.resolution.decision != given.decision:
+            decided = approval.resolution
+            raise Conflict(
+                f"approval {approval_id!r} was decided: {decided.decision}, by {decided.by}", approval_id=approval_id
+            )
+    return missing
 
 
 async def _insist(change: Callable[[], Awaitable[None]]) -> None:

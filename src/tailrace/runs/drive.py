@@ -1,31 +1,46 @@
 """Drives one run: asks `step` what to do next and does it, until the run ends or waits for its client."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from functools import partial
+from itertools import chain
 
 from msgspec.structs import replace
 
 from tailrace.adapters.tools import unforced
+from tailrace.log.base import Log, batches
+from tailrace.log.work import Kind
+from tailrace.runs.agents import Agents, client_tools
+from tailrace.runs.endings import answer, fail, finish
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
 from tailrace.runs.recovery import Tries
-from tailrace.runs.step import LOST, Abandon, AwaitOutputs, CallModel, Decline, Finish, Policy, decide
+from tailrace.runs.step import (
+    LOST,
+    Abandon,
+    AskApproval,
+    CallModel,
+    Command,
+    Decline,
+    Finish,
+    RunTools,
+    Wait,
+    decide,
+)
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.events import (
+    ApprovalRequested,
     Payload,
     ProviderEvent,
-    ResponseDone,
-    ResponseError,
     ResponseStart,
     StepStart,
     TraceContext,
-    TurnAborted,
 )
-from tailrace.schema.items import FunctionCallOutputItem, OutputItem
+from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
-from tailrace.schema.response import ErrorInfo, FinishReason, Response
+from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
 
@@ -33,48 +48,114 @@ from tailrace.upstream.registry import Registry
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
 
 
+PASSED_ON = "passed_on"  # the event that says which kind of worker goes on
+PassOn = Callable[[Kind, str], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """Carries out commands. It keeps nothing of a run: all state is in the log."""
+    """Carries out commands. It keeps nothing of a run: all state is in the log.
+
+    `does`: what this process does itself, call models (`run`), run tools (`tool`); `pass_on` has the rest done.
+    `now` gives milliseconds since the epoch.
+    """
 
     caller: ModelCaller
     registry: Registry
     store: Store
     tracing: Tracing
-    policy: Policy
+    agents: Agents
+    now: Callable[[], int]
+    does: frozenset[Kind] = frozenset({"run", "tool"})
+    pass_on: PassOn | None = None
 
     async def drive(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> None:
-        """Go on until the run has ended, or waits for `POST …/outputs`. Raises LogError where another has taken it.
+        """Go on until the run has ended, or waits for its client. Raises LogError where another has taken it.
 
         `trace` is the parent of the steps' spans. What a provider does wrong ends the run as an event.
         """
         tries = Tries(is_itemised=run.protocol in _ITEMISED)
+        policy, rules = self.agents.policy(run), partial(self.agents.rule, run)
         while True:
-            match decide(writer.state, self.policy, run.on_calls):
-                case CallModel(step):
-                    if not await self._step(run, writer, step, trace, tries):
-                        return
-                case Decline(calls, reason):
-                    for call in calls:
-                        await writer.append(answer(writer, call.call_id, reason, success=False), trace)
-                case AwaitOutputs():
-                    return
-                case Finish(reason):
-                    await writer.append([_done(writer, reason)], trace)
-                    return
-                case Abandon(takeovers):
-                    await fail(writer, _abandoned(takeovers), trace)
-                    return
+            command = decide(writer.state, policy, run.on_calls, rules)
+            if _may_hear(command) and await self._deliver(run, writer, trace):
+                continue
+            kind: Kind = "tool" if isinstance(command, RunTools) else "run"
+            if kind not in self.does and self.pass_on is not None:
+                told = ProviderEvent(provider_id="tailrace", name=PASSED_ON, data={"to": kind})
+                await writer.append([told], trace)
+                await self.pass_on(kind, run.run_id)
+                return
+            if isinstance(command, CallModel):
+                goes_on = await self._step(run, writer, command.step, trace, tries)
+            elif isinstance(command, RunTools):
+                await self._run_tools(run, command.calls, writer, trace)
+                goes_on = True
+            else:
+                goes_on = await self._settle(run, command, writer, trace)
+            if not goes_on:
+                return
+
+    async def _settle(
+        self, run: RunRequest, command: Wait | AskApproval | Decline | Finish | Abandon, writer: RunWriter,
+        trace: TraceContext,
+    ) -> bool:  # fmt: skip
+        """Carry out what takes an append at most; False where the run waits or has ended."""
+        match command:
+            case Decline(calls):
+                refused = [answer(writer, call.call_id, text, success=False) for call, text in calls]
+                await writer.append(list(chain.from_iterable(refused)), trace)
+                return True
+            case AskApproval(calls):
+                await writer.append([self._question(run, call, why) for call, why in calls], trace)
+                return True
+            case Wait():
+                return False
+            case Finish(reason, limit):
+                await finish(writer, reason, trace, limit)
+            case Abandon(takeovers):
+                await fail(writer, _abandoned(takeovers), trace)
+        return False
+
+    async def _deliver(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> bool:
+        """Put into the log what was said to the run meanwhile; was there anything? The log knows what it has."""
+        if run.protocol != "native":
+            return False
+        said = [
+            MessageItem(id=each.item_id, content=each.text, origin="user")
+            for each in await self.store.inputs(run.run_id)
+            if writer.grammar.item_state(each.item_id) == "new"
+        ]
+        await writer.append([event for item in said for event in whole(item)], trace)
+        return bool(said)
+
+    async def _run_tools(
+        self, run: RunRequest, calls: Sequence[FunctionCallItem], writer: RunWriter, trace: TraceContext
+    ) -> None:
+        from tailrace.runs.tool_calls import ToolCaller  # what tools stand on is only for those who have agents
+
+        agent = self.agents.of(run)
+        if agent is not None:  # without one, `decide` has none run
+            await ToolCaller(self.tracing).call(agent, calls, writer, trace)
+
+    def _question(self, run: RunRequest, call: FunctionCallItem, why: str) -> ApprovalRequested:
+        agent = self.agents.of(run)
+        patience_s = agent.approval_s if agent is not None else 0.0
+        return ApprovalRequested(
+            approval_id=f"approval_{call.id}", item_id=call.id, tool=call.name, arguments=call.arguments, reason=why,
+            expires_at=self.now() + int(patience_s * 1000),
+        )  # fmt: skip
 
     async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext, tries: Tries) -> bool:
         """Carry out a model call; False where it ended the run."""
+        clients = client_tools(run.generation) if self.agents.of(run) is not None else None
         try:
             with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
-                start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id)
+                start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
                 await writer.append([start], span)
                 provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-                await self.caller.prewarm(provider, _request(run, writer, []), writer, span)
-                request = _request(run, writer, conversation(await self._earlier(run), writer.state.response()))
+                await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
+                request = self._request(run, writer, conversation(await self._earlier(run), writer.state.response()))
                 await self.caller.call(provider, request, step, writer, span, tries)
         except ProviderError as error:
             await fail(writer, error.info(), trace)
@@ -84,6 +165,15 @@ class Driver:
             return False
         return True
 
+    def _request(self, run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
+        return ModelRequest(
+            provider_id=run.provider_id,
+            model_id=run.model_id,
+            items=items,
+            generation=self._generation(run, writer),
+            thread_id=run.thread_id,
+        )
+
     async def _earlier(self, run: RunRequest) -> list[Response]:
         """The runs that this one goes on from: those that led to the one it names, else its thread's."""
         if run.previous_run_id is not None:
@@ -92,23 +182,24 @@ class Driver:
             return []
         return [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
 
+    def _generation(self, run: RunRequest, writer: RunWriter) -> Generation:
+        """With the agent's tools. A tool that the model must call is called in the first step; forced in each, the run
+        would never end."""
+        agent = self.agents.of(run)
+        generation = agent.offered(run.generation) if agent is not None else run.generation
+        if len(writer.state.steps) > 1:
+            generation = replace(generation, tool_choice=unforced(generation.tool_choice))
+        return generation
 
-def _request(run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
-    return ModelRequest(
-        provider_id=run.provider_id,
-        model_id=run.model_id,
-        items=items,
-        generation=_generation(run, writer),
-        thread_id=run.thread_id,
-    )
 
-
-def _generation(run: RunRequest, writer: RunWriter) -> Generation:
-    """A tool that the model is made to call is called in the first step; forced in each, the run would never end."""
-    generation = run.generation
-    if len(writer.state.steps) > 1:
-        generation = replace(generation, tool_choice=unforced(generation.tool_choice))
-    return generation
+def _may_hear(command: Command) -> bool:
+    """Is it a moment at which the model can be told something: between two steps, or instead of the end?"""
+    match command:
+        case CallModel(step):
+            return step > 1
+        case Finish(limit=limit):
+            return limit is None
+    return False
 
 
 def opening(run: RunRequest, created_at: int) -> list[Payload]:
@@ -127,6 +218,16 @@ def opening(run: RunRequest, created_at: int) -> list[Payload]:
     return [start, *asked, *(event for item in run.input for event in whole(item))]
 
 
+async def passed_on(log: Log, run_id: str) -> Kind:
+    """Whose the run is to go on with, as its log has it."""
+    kind: Kind = "run"
+    async for batch in batches(log, run_id):
+        for payload in batch.payloads:
+            if isinstance(payload, ProviderEvent) and payload.name == PASSED_ON:
+                kind = payload.data["to"]
+    return kind
+
+
 def takeover(writer: RunWriter) -> list[Payload]:
     """What another worker's loss left half-made is cancelled where it stands; its step ends as LOST.
 
@@ -138,50 +239,7 @@ def takeover(writer: RunWriter) -> list[Payload]:
     return [ProviderEvent(provider_id="tailrace", name="takeover", data={"epoch": writer.epoch}), *closing]
 
 
-def answer(writer: RunWriter, call_id: str, output: str, *, success: bool, origin: str = "system") -> list[Payload]:
-    """The events of a call's output."""
-    item = FunctionCallOutputItem(
-        id=_output_id(writer, call_id), call_id=call_id, output=output, success=success,
-        origin="user" if origin == "user" else "system",
-    )  # fmt: skip
-    return whole(item)
-
-
-def _output_id(writer: RunWriter, call_id: str) -> str:
-    """Some providers use a call's id again in a later step; an item's id is used once."""
-    names = chain([f"output_{call_id}"], (f"output_{call_id}_{number}" for number in count(2)))
-    return next(name for name in names if writer.grammar.item_state(name) == "new")
-
-
-def _done(writer: RunWriter, reason: FinishReason) -> ResponseDone:
-    state = writer.state.response()
-    return ResponseDone(response_id=state.id, status="complete", finish_reason=reason, usage=state.usage)
-
-
 def _abandoned(takeovers: int) -> ErrorInfo:
     return ErrorInfo(
         code="interrupted", message=f"{takeovers} workers were lost over this run; submit it again", retryable=True
     )
-
-
-async def fail(writer: RunWriter, error: ErrorInfo, trace: TraceContext) -> None:
-    """End the run with an error: open items fail where they stand, calls are answered, one terminal event."""
-    payloads = [*writer.closing("error", error), *_unanswered(writer, error.message)]
-    response_id = writer.state.response().id
-    await writer.append([*payloads, ResponseError(response_id=response_id, error=error)], trace)
-
-
-async def abort(writer: RunWriter, reason: str, trace: TraceContext) -> None:
-    """End the run because somebody called it off: open items are cancelled where they stand, one terminal event."""
-    payloads = [*writer.closing("cancelled", reason), *_unanswered(writer, reason)]
-    turn_id = writer.state.response().turn_id
-    await writer.append([*payloads, TurnAborted(turn_id=turn_id, reason=reason)], trace)
-
-
-def _unanswered(writer: RunWriter, reason: str) -> list[Payload]:
-    """No call dangles: each that has no output gets one that says why."""
-    return [
-        event
-        for call in writer.state.unanswered
-        for event in answer(writer, call.call_id, f"not executed: {reason}", success=False)
-    ]

@@ -7,6 +7,7 @@ from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, Push, batches
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import Expired, NotFound
+from tailrace.schema.events import ItemDone
 from tailrace.schema.response import ENDED, Response
 from tailrace.store.base import Store
 
@@ -32,6 +33,18 @@ class RunReader:
         async for batch in batches(self._log, snapshot.id, state.last_seq):
             state.fold((batch,))
         return state.response() if state.start is not None else snapshot
+
+    async def seq_of(self, run_id: str, item_id: str) -> int | None:
+        """The seq at which an item was whole; None where it is not, as far as the log goes now."""
+        if await self._log.head(run_id) is not None:
+            kept = [batch async for batch in batches(self._log, run_id)]
+        else:
+            kept = list(await self._store.archived(run_id) or ())
+        for batch in kept:
+            for offset, payload in enumerate(batch.payloads):
+                if isinstance(payload, ItemDone) and payload.item_id == item_id:
+                    return batch.first_seq + offset
+        return None
 
     async def exists(self, run_id: str) -> None:
         """Raises NotFound for an unknown run, Expired for one that can no longer be read."""

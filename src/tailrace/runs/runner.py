@@ -7,7 +7,8 @@ from typing import NamedTuple
 import structlog
 
 from tailrace.log.base import Log
-from tailrace.runs.drive import Driver, fail, opening, takeover
+from tailrace.runs.drive import Driver, opening, takeover
+from tailrace.runs.endings import fail, finish
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Sealed
@@ -73,7 +74,7 @@ class Runner:
             await writer.append(opening(run.request, run.response.created_at), trace)
         elif writer.state.status == "requires_action" and writer.state.unanswered:
             return
-        elif self._now() - run.response.created_at > self._run_s * 1000:
+        elif self._worked_s(writer) > self._run_s:
             await fail(writer, INTERRUPTED, self.trace(writer))
             return
         else:
@@ -119,17 +120,30 @@ class Runner:
         with self._tracing.span("recover") as span:
             return span
 
+    def _worked_s(self, writer: RunWriter) -> float:
+        """For how many seconds the run has been there, but for those in which it waited for its client."""
+        state = writer.state
+        began = state.start.created_at if state.start is not None else self._now()
+        return (self._now() - began - state.waited_ms) / 1000
+
+    def _left_s(self, run: RunRequest, writer: RunWriter) -> tuple[float, bool]:
+        """For how many seconds the run may go on, and whether its agent says so."""
+        max_s = self._driver.agents.policy(run).max_s
+        left = max(0.0, max_s - self._worked_s(writer)) if max_s is not None else self._run_s
+        return min(left, self._run_s), left < self._run_s
+
     async def _run(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> bool:
         """Drive to the end, whatever happens: every run ends within a bounded time (design rule 2).
 
         False where the log was out of reach: whoever looks for lost runs sees to this one.
         """
+        left_s, of_agent = self._left_s(run, writer)
         try:
-            async with asyncio.timeout(self._run_s):
+            async with asyncio.timeout(left_s):
                 await self._driver.drive(run, writer, trace)
             return True
         except TimeoutError:
-            ending = TOO_LONG
+            ending = None if of_agent else TOO_LONG
         except LogError as error:
             logger.warning("run left", run_id=run.run_id, error=type(error).__name__)
             return await self._is_taken(run.run_id, writer.epoch)
@@ -156,14 +170,18 @@ class Runner:
         if driven is not None and driven.task is asyncio.current_task():
             del self._driven[run_id]
 
-    async def _end(self, run_id: str, ending: ErrorInfo) -> bool:
-        """End the run if that can be done; if not, it is found as a lost one.
+    async def _end(self, run_id: str, ending: ErrorInfo | None) -> bool:
+        """End the run, with an error or by its agent's limit of time, if that can be done; if not, it is found as a
+        lost one.
 
         Under a new epoch: what the writer had in flight when it was interrupted is not known.
         """
         try:
             writer = await RunWriter.open(self._log, run_id)
-            await fail(writer, ending, self.trace(writer))
+            if ending is None:
+                await finish(writer, "limit", self.trace(writer), "time_s")
+            else:
+                await fail(writer, ending, self.trace(writer))
         except (LogError, NotReady) as error:
             logger.warning("run left", run_id=run_id, error=type(error).__name__)
             return isinstance(error, LogError)

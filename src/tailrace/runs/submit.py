@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tailrace.log.base import Log
 from tailrace.runs.control import Control
+from tailrace.runs.turns import Turns
 from tailrace.schema.errors import Conflict
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest, WhenBusy
@@ -20,7 +21,8 @@ ATTEMPTS = 5
 class Submitter:
     """Stores and begins runs. `settle` waits until a run whose log is sealed is stored as ended.
 
-    `admit` raises Overloaded or NotReady where no more can be taken on: before any effect.
+    `turns` begins what waited for its thread. `admit` raises Overloaded or NotReady where no more can be taken on:
+    before any effect.
     """
 
     log: Log
@@ -28,6 +30,7 @@ class Submitter:
     control: Control
     settle: Callable[[str], Awaitable[None]]
     admit: Callable[[], Awaitable[None]]
+    turns: Turns
 
     async def submit(
         self,
@@ -44,12 +47,31 @@ class Submitter:
         """
         await self.admit()
         run = StoredRun(request=request, digest=digest, response=queued(request, now))
-        stored = await self._create(run, new_thread, when_busy, trace)
+        try:
+            stored = await self._create(run, new_thread, when_busy, trace)
+        except Conflict as conflict:
+            if when_busy != "enqueue" or "run_id" not in conflict.details:
+                raise
+            stored = await self.store.enqueue_run(run)
+            await self._wait(stored)
+            return stored.request
         if stored is run:
             await self.control.begin(run, trace)
         elif stored.response.status == "queued":  # the word to begin it may have been lost with the first answer
-            await self.control.revive(stored)
+            await self._remind(stored)
         return stored.request
+
+    async def _wait(self, run: StoredRun) -> None:
+        """Have a log for the run, so that its readers wait with it; its thread may be free by now."""
+        await self.log.acquire(run.request.run_id)
+        await self.turns.next(run.request.thread_id)
+
+    async def _remind(self, run: StoredRun) -> None:
+        holder = await self.store.live_run(run.request.thread_id)
+        if run.request.previous_run_id is None and holder != run.request.run_id:
+            await self._wait(run)
+        else:
+            await self.control.revive(run)
 
     async def _create(
         self, run: StoredRun, new_thread: Thread | None, when_busy: WhenBusy, trace: TraceContext

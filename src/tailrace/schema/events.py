@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from msgspec import Struct
 
 from tailrace.schema.items import ItemType, Origin, OutputItem
-from tailrace.schema.response import ErrorInfo, FinishReason, Status, Usage
+from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Status, Usage
 
 Channel = str  # refusal, summary, annotation, logprobs, input, output, image, …: what a delta grows besides main text
 
@@ -38,11 +38,13 @@ class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
 
 
 class StepStart(_Payload, tag="step_start", frozen=True, kw_only=True):
-    """A model call begins; steps count from 1."""
+    """A model call begins; steps count from 1. `client_tools`: the tools whose calls are left to the client, where the
+    harness runs all others; absent: it runs none."""
 
     step: int
     provider_id: str
     model_id: str
+    client_tools: list[str] | None = None
 
 
 class StepDone(_Payload, tag="step_done", frozen=True, kw_only=True):
@@ -136,11 +138,12 @@ class ApprovalRequested(_Payload, tag="approval_requested", frozen=True, kw_only
 
 
 class ApprovalResolved(_Payload, tag="approval_resolved", frozen=True, kw_only=True):
-    """A person, a policy or the clock decided."""
+    """A person, a policy or the clock decided; `reason`: what they said of it."""
 
     approval_id: str
-    decision: Literal["approved", "approved_for_run", "denied", "expired"]
+    decision: Decision
     by: str
+    reason: str | None = None
 
 
 class UsageUpdate(_Payload, tag="usage_update", frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from msgspec import Struct
 from tailrace.schema.items import OutputItem
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-WhenBusy = Literal["reject", "interrupt"]
+WhenBusy = Literal["reject", "interrupt", "enqueue"]
 OnDisconnect = Literal["continue", "cancel"]
 OnCalls = Literal["wait", "end"]
 Protocol = Literal["native", "responses", "chat", "messages"]

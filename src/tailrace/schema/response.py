@@ -11,6 +11,8 @@ FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "pause", "limit", "cancelled", "error"
 ]
 
+Decision = Literal["approved", "approved_for_run", "denied", "expired"]
+
 # How a step ends whose whole calls are to be answered: as meant, or because its worker was lost.
 ANSWERABLE: frozenset[FinishReason] = frozenset({"tool_calls", "cancelled"})
 ENDED: frozenset[Status] = frozenset({"complete", "error", "aborted"})
@@ -38,7 +40,7 @@ class ErrorInfo(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """One model call of a run, counted from 1."""
+    """One model call of a run, counted from 1. `client_tools`: see `step_start`."""
 
     step: int
     provider_id: str
@@ -46,6 +48,27 @@ class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
     provider_response_id: str | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    client_tools: list[str] | None = None
+
+
+class Resolution(Struct, omit_defaults=True, kw_only=True, frozen=True):
+    """How it was decided about a tool call, by whom, and what they said of it."""
+
+    decision: Decision
+    by: str
+    reason: str | None = None
+
+
+class Approval(Struct, omit_defaults=True, kw_only=True, frozen=True):
+    """A tool call that a person is asked about: the item's, and why; until `expires_at`, or its `resolution`."""
+
+    approval_id: str
+    item_id: str
+    tool: str
+    arguments: str
+    reason: str
+    expires_at: int
+    resolution: Resolution | None = None
 
 
 class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
@@ -67,3 +90,9 @@ class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
     completed_at: int | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
+    approvals: list[Approval] | None = None
+
+    @property
+    def pending(self) -> list[Approval]:
+        """The approvals that are waited for."""
+        return [approval for approval in self.approvals or () if approval.resolution is None]

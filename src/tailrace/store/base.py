@@ -44,6 +44,18 @@ class StoredRun(Struct, kw_only=True, frozen=True):
     expired: bool = False
 
 
+class Input(Struct, kw_only=True, frozen=True):
+    """What is said to a run while it works, and the id of the item that its model hears it by."""
+
+    delivery_id: str
+    text: str
+
+    @property
+    def item_id(self) -> str:
+        """No other item of the run has one like it."""
+        return f"said_{self.delivery_id}"
+
+
 class Projection(Struct, kw_only=True, frozen=True):
     """What the projector writes of a run. `archive` holds the whole log, given once, when the run is sealed."""
 
@@ -99,6 +111,28 @@ class Store(Protocol):
         looked at; `chain` tells.
         """
 
+    async def enqueue_run(self, run: StoredRun) -> StoredRun:
+        """Store a run that waits for its turn behind the one that holds its thread; what is stored under its id, and
+        errors, as `create_run` has them. It is not live before `next_run` gives it."""
+
+    async def next_run(self, thread_id: str) -> StoredRun | None:
+        """The run whose turn it is, live from now on; None where the thread is held, or nothing waits."""
+
+    async def waiting_threads(self) -> list[str]:
+        """The threads in which a run waits for its turn."""
+
+    async def add_input(self, run_id: str, said: Input) -> None:
+        """Keep what is said to a run; the same again changes nothing. Raises Conflict for another text."""
+
+    async def inputs(self, run_id: str) -> list[Input]:
+        """All that was said to a run, in order."""
+
+    async def keep_output(self, run_id: str, call_id: str, data: bytes) -> None:
+        """Keep a tool's whole output; a second one of a call changes nothing."""
+
+    async def kept_output(self, run_id: str, call_id: str) -> bytes:
+        """Raises NotFound."""
+
     async def get_run(self, run_id: str) -> StoredRun:
         """Raises NotFound."""
 
@@ -120,7 +154,7 @@ class Store(Protocol):
         """The live run that holds this thread, if there is one: not one that goes on from a run it names."""
 
     async def live_runs(self) -> list[StoredRun]:
-        """All runs that have not ended."""
+        """All runs that have not ended, but those that wait for their turn."""
 
     async def project(self, projections: Sequence[Projection]) -> None:
         """Write all of these in one transaction.

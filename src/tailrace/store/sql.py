@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.schema.response import Response, Status
-from tailrace.store import sql_deletion, sql_projection, sql_runs, sql_threads
-from tailrace.store.base import Projection, StoredRun, Thread
+from tailrace.store import sql_deletion, sql_inputs, sql_projection, sql_runs, sql_threads
+from tailrace.store.base import Input, Projection, StoredRun, Thread
 from tailrace.store.database import Database, SqliteDatabase
 from tailrace.store.engine import is_postgres, make_engine, reason, shown
 from tailrace.store.migrations import migrate
@@ -95,6 +95,37 @@ class SqlStore:
             if earlier is not None:
                 return earlier
         raise NotReady(f"the store cannot be used: {reason(refusal)}") from refusal
+
+    async def enqueue_run(self, run: StoredRun) -> StoredRun:
+        """See `Store.enqueue_run`."""
+        return await self._db.write(sql_runs.enqueue_run, run)
+
+    async def next_run(self, thread_id: str) -> StoredRun | None:
+        """See `Store.next_run`."""
+        try:
+            return await self._db.write(sql_runs.next_run, thread_id)
+        except sql_runs.Taken:
+            return None
+
+    async def waiting_threads(self) -> list[str]:
+        """See `Store.waiting_threads`."""
+        return await self._db.read(sql_runs.waiting_threads)
+
+    async def add_input(self, run_id: str, said: Input) -> None:
+        """See `Store.add_input`."""
+        await self._db.write(sql_inputs.add_input, run_id, said)
+
+    async def inputs(self, run_id: str) -> list[Input]:
+        """See `Store.inputs`."""
+        return await self._db.read(sql_inputs.read_inputs, run_id)
+
+    async def keep_output(self, run_id: str, call_id: str, data: bytes) -> None:
+        """See `Store.keep_output`."""
+        await self._db.write(sql_inputs.keep_output, run_id, call_id, data)
+
+    async def kept_output(self, run_id: str, call_id: str) -> bytes:
+        """See `Store.kept_output`."""
+        return await self._db.read(sql_inputs.kept_output, run_id, call_id)
 
     async def get_run(self, run_id: str) -> StoredRun:
         """See `Store.get_run`."""

@@ -7,7 +7,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from tailrace.schema.errors import Conflict, NotFound
 from tailrace.store.sql_threads import no_such_thread
-from tailrace.store.tables import archives, doomed_logs, large_items, runs, thread_tags, threads
+from tailrace.store.tables import archives, doomed_logs, inputs, large_items, outputs, runs, thread_tags, threads
 
 # A thread that is locked takes on no run: one that is being made refers to it, and waits.
 _THREAD = select(threads.c.thread_id).where(threads.c.thread_id == bindparam("id")).with_for_update()
@@ -23,7 +23,7 @@ def _deletions(which: ColumnElement[bool]) -> tuple[UpdateBase, ...]:
         .inline()
         .from_select(["run_id"], ids.where(runs.c.run_id.not_in(select(doomed_logs.c.run_id)))),
         delete(archives).where(archives.c.run_id.in_(ids)),
-        delete(large_items).where(large_items.c.run_id.in_(ids)),
+        *(delete(table).where(table.c.run_id.in_(ids)) for table in (large_items, inputs, outputs)),
         delete(runs).where(which),
     )
 

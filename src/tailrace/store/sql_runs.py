@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, insert, literal, select, text
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from tailrace.schema import codec
@@ -27,7 +27,11 @@ _KEPT: ColumnElement[bool] = runs.c.kept  # in a column of its own: no request i
 
 _INSERT = insert(runs).inline()
 _GET = select(*RUN, exists().where(archives.c.run_id == runs.c.run_id).label("archived")).where(_ID)
-_ALL_LIVE = select(*RUN).where(runs.c.status.in_(_GOING)).order_by(runs.c.ordinal)
+_ALL_LIVE = select(*RUN).where(runs.c.status.in_(_GOING), runs.c.live).order_by(runs.c.ordinal)
+_WAITS = (runs.c.status == "queued", ~runs.c.live)
+_NEXT = select(runs.c.run_id).where(runs.c.thread_id == bindparam("id"), *_WAITS).order_by(runs.c.ordinal).limit(1)
+_MAKE_LIVE = update(runs).where(runs.c.run_id == bindparam("id"), *_WAITS).values(live=True)
+_WAITING = select(runs.c.thread_id).where(*_WAITS).distinct()
 _LIVE_RUN = select(runs.c.run_id).where(
     runs.c.thread_id == bindparam("id"),
     text("runs.live AND runs.previous_run_id IS NULL"),  # as the index says it, so that SQLite finds that index
@@ -66,6 +70,36 @@ def insert_run(db: Connection, run: StoredRun, new_thread: Thread | None) -> Sto
     except IntegrityError as error:
         raise Taken from error
     return run
+
+
+def enqueue_run(db: Connection, run: StoredRun) -> StoredRun:
+    """See `Store.enqueue_run`."""
+    earlier = _find_run(db, run.request.run_id)
+    if earlier is None:
+        if find_thread(db, run.request.thread_id) is None:
+            raise no_such_thread(run.request.thread_id)
+        db.execute(_INSERT, {**_to_row(run), "live": False})
+        return run
+    if earlier.digest != run.digest:
+        raise Conflict(f"run {run.request.run_id!r} was asked for with another body")
+    return earlier
+
+
+def next_run(db: Connection, thread_id: str) -> StoredRun | None:
+    """See `Store.next_run`: the constraint on live runs decides between those who ask at once. Raises Taken."""
+    run_id = db.scalar(_NEXT, {"id": thread_id}) if live_run(db, thread_id) is None else None
+    if run_id is None:
+        return None
+    try:
+        made = db.execute(_MAKE_LIVE, {"id": run_id}).rowcount
+    except IntegrityError as error:
+        raise Taken from error
+    return _find_run(db, run_id) if made else None
+
+
+def waiting_threads(db: Connection) -> list[str]:
+    """See `Store.waiting_threads`."""
+    return list(db.scalars(_WAITING))
 
 
 def look_what_is_taken(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun | None:

@@ -3,7 +3,8 @@
 JSON is kept as bytes, as `codec` writes it. `runs.ordinal` counts runs in the order they were made. `runs.live` is true
 until the run has ended; the partial unique index on it is what keeps a thread to one live run (those aside that go on
 from a run they name), whoever races. `runs.large` says which of the snapshot's items stand in `large_items`
-(`store.large`). `runs.kept` is false for runs that are forgotten when they have ended.
+(`store.large`). `runs.kept` is false for runs that are forgotten when they have ended. A run that is queued and not
+live waits for its turn behind the one that holds its thread.
 """
 
 import re
@@ -20,11 +21,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     TypeDecorator,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy import Text as AnyText
 
-REVISION = "0002"  # the newest in migrations/versions: what these tables are
+REVISION = "0003"  # the newest in migrations/versions: what these tables are
 
 
 class _WithNul(TypeDecorator[str]):
@@ -101,6 +103,24 @@ large_items = Table(
     metadata,
     Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
     Column("digest", Text, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+    Column("delivery_id", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    UniqueConstraint("run_id", "delivery_id"),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    Column("call_id", Text, primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
 

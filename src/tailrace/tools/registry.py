@@ -48,6 +48,10 @@ class Toolset:
         """What a model is told of them."""
         return [tool.offer(name) for name, tool in self._offered.items()]
 
+    def names(self) -> dict[str, str]:
+        """All names that a model may say, aliases too, each with the tool's own."""
+        return {name: tool.name for name, tool in self._known.items()}
+
     def get(self, name: str) -> ToolDefinition:
         """The tool of a name; models also say names they were trained on. Raises UnknownTool."""
         try:

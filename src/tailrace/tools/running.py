@@ -6,12 +6,14 @@ cancellation is an exception; the tool is stopped first then, too.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from tailrace.schema.errors import SettingsError
 from tailrace.schema.items import FunctionCallItem
 from tailrace.tools.context import ToolContext
 from tailrace.tools.definition import ToolDefinition, result_of
@@ -49,6 +51,15 @@ def refused(error: ToolError, output: str = "") -> ToolResult:
     return ToolResult(text=text, success=False, error=error.code)
 
 
+def open_workspace(folder: str, place: str) -> Workspace:
+    """The workspace, made where it is not there. Raises SettingsError; `place`: the setting that names it."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return Workspace(folder)
+    except OSError as error:
+        raise SettingsError(f"{place}: {folder}: {error.strerror}") from error
+
+
 @dataclass(slots=True)
 class ToolRunner:
     """Runs calls in a workspace. `environment`: what child processes may have (tools/environment.py)."""
@@ -60,12 +71,19 @@ class ToolRunner:
     _running: set[asyncio.Future[Any]] = field(default_factory=set, init=False)
 
     async def run(
-        self, call: BoundCall, *, run_id: str, emit: Callable[[str], None], cancel: asyncio.Event
+        self,
+        call: BoundCall,
+        *,
+        run_id: str,
+        emit: Callable[[str], None],
+        cancel: asyncio.Event,
+        begin: Callable[[], Awaitable[None]] | None = None,
     ) -> ToolResult:
         """Run a call; its answer is what the model sees.
 
         `emit` takes output as it comes (a callback on the loop: it must not wait); once `cancel` is set, the call is
-        answered within a second: its own output so far, `cancelled`. Calls of a tool beyond its `parallel` wait.
+        answered within a second: its own output so far, `cancelled`. Calls of a tool beyond its `parallel` wait; when
+        the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run.
         """
         place = self._places.setdefault(call.tool.name, asyncio.Semaphore(call.tool.limits.parallel))
         waiting, taken = asyncio.ensure_future(place.acquire()), False
@@ -76,6 +94,12 @@ class ToolRunner:
                 _give_back(waiting, place)
         if not taken:
             return refused(ToolCancelled("Cancelled before it was run."))
+        try:
+            if begin is not None:
+                await begin()
+        except BaseException:
+            place.release()
+            raise
         return await self._in_place(call, place, run_id, emit, cancel)
 
     async def _in_place(

@@ -6,7 +6,7 @@ than what is stored changes nothing (`Store.project`). The last snapshot of a ru
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -26,17 +26,23 @@ MAX_STATES = 1024  # folds kept in memory, to go on from; another's is read anew
 RESTING = ENDED | {"requires_action"}  # nothing more for a while: what is kept in memory can go
 
 
+Freed = Callable[[str], Awaitable[None]]
+
+
 class Projector:
-    """Keeps the store in step with the log. `keep_s`: how long the log of an archived run stays for its readers.
+    """Keeps the store in step with the log. `keep_s`: how long the log of an archived run stays for its readers;
+    `freed` is told the threads whose runs have ended.
 
     A run that cannot be projected holds up nobody: it is handed out again, and dead after so many times (`Work.dead`).
     """
 
-    def __init__(self, log: Log, store: Store, work: Work, *, keep_s: float) -> None:
+    def __init__(self, log: Log, store: Store, work: Work, *, keep_s: float, freed: Freed) -> None:
         self._log = log
         self._store = store
         self._work = work
         self._keep_s = keep_s
+        self._freed = freed
+        self._free: set[str] = set()
         self._states: OrderedDict[str, Reducer] = OrderedDict()
         self._writing = asyncio.Lock()
 
@@ -62,6 +68,8 @@ class Projector:
             with suppress(NotReady):
                 await self._work.release(jobs)
             raise
+        while self._free:
+            await self._freed(self._free.pop())
         await self._work.done([job for job in jobs if job.run_id not in failed])
         await self._work.failed([job for job in jobs if job.run_id in failed])
 
@@ -128,6 +136,8 @@ class Projector:
         for projection in projections:
             if projection.response.status in RESTING:
                 self._states.pop(projection.response.id, None)
+            if projection.response.status in ENDED:
+                self._free.add(projection.response.thread_id)
         archived = [projection.response.id for projection in projections if projection.archive is not None]
         if archived:
             await self._log.expire(archived, self._keep_s)

@@ -3,12 +3,13 @@ threads, runs that were not to be kept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from tailrace.log.base import Log
-from tailrace.schema.errors import NotReady
+from tailrace.schema.errors import Conflict, NotFound, NotReady
 from tailrace.store.base import Store, StoredRun
 
 logger = structlog.get_logger()
@@ -21,15 +22,18 @@ class Reaper:
     """Looks at the live runs at the start and every few seconds.
 
     `revive` has a run driven that nobody drives (nothing happens to one that somebody does); it is asked for runs whose
-    log stood still for `grace_s`, by this process's own `clock`: those of nodes may differ. `expire` ends one whose
-    client took longer than `action_s` over its tools' outputs, `project` has runs projected. One that is not to be kept
+    log stood still for `grace_s`, by this process's own `clock`: those of nodes may differ. `give_up` ends one whose
+    client took longer than `action_s` over its tools' outputs, `expire` decides approvals that nobody decided in time,
+    `turns` begins what waited for its thread, `project` has runs projected. One that is not to be kept
     goes `keep_s` after its end. `now` gives milliseconds since the epoch.
     """
 
     log: Log
     store: Store
     revive: Callable[[StoredRun], Awaitable[None]]
-    expire: Callable[[str], Awaitable[None]]
+    give_up: Callable[[str], Awaitable[None]]
+    expire: Callable[[StoredRun, int], Awaitable[None]]
+    turns: Callable[[], Awaitable[None]]
     project: Callable[[Sequence[str]], Awaitable[None]]
     action_s: float
     keep_s: float
@@ -49,6 +53,7 @@ class Reaper:
 
     async def reap(self, grace_s: float | None = None) -> None:
         """One round, with another `grace_s` if given. Raises NotReady."""
+        await self.turns()
         live = await self.store.live_runs()
         for run in live:
             await self._look_after(run, self.grace_s if grace_s is None else grace_s)
@@ -68,11 +73,21 @@ class Reaper:
             await self.project([run_id])
             return
         if run.response.status == "requires_action":
-            if self.now() - run.response.updated_at > self.action_s * 1000:
-                await self.expire(run_id)
-                await self.project([run_id])
+            await self._look_after_waiting(run)
         elif self._stood_still(run_id, head.last_seq if head is not None else 0) >= grace_s:
             await self.revive(run)
+
+    async def _look_after_waiting(self, run: StoredRun) -> None:
+        """One that waits for outputs only ends when nobody sends them; one that waits for approvals goes on."""
+        run_id, now, pending = run.request.run_id, self.now(), run.response.pending
+        if any(approval.expires_at <= now for approval in pending):
+            with suppress(Conflict, NotFound):  # somebody decides right now
+                await self.expire(run, now)
+        elif not pending and now - run.response.updated_at > self.action_s * 1000:
+            await self.give_up(run_id)
+        else:
+            return
+        await self.project([run_id])
 
     def _stood_still(self, run_id: str, last_seq: int) -> float:
         """For how many seconds the log has ended at this seq, as far as this process knows."""

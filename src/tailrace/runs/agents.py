@@ -1,0 +1,101 @@
+"""Agents as a run meets them: what its model is offered, which calls are the harness's, and what holds for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval
+from tailrace.runs.step import NO_TOOLS, Policy, Ruling
+from tailrace.schema.errors import InvalidRequest, SettingsError
+from tailrace.schema.items import FunctionCallItem
+from tailrace.schema.request import Generation, HostedTool, RunRequest
+from tailrace.tools.errors import ToolError
+
+if TYPE_CHECKING:  # what tools stand on is only for those who have agents
+    from tailrace.tools.registry import Toolset
+    from tailrace.tools.running import ToolRunner
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent with tools. `runner` runs calls in its workspace; an approval is waited for `approval_s` seconds."""
+
+    toolset: "Toolset"
+    approvals: ApprovalPolicy
+    policy: Policy
+    runner: "ToolRunner"
+    approval_s: float
+
+    def offered(self, generation: Generation) -> Generation:
+        """With the agent's tools before the client's own."""
+        return replace(generation, tools=[*self.toolset.offers(), *(generation.tools or ())])
+
+    def rule(self, call: FunctionCallItem) -> Ruling:
+        """What holds for a call."""
+        from tailrace.tools.running import bind
+
+        try:
+            bound = bind(self.toolset, call)
+        except ToolError as error:
+            return Ruling(refusal=error.message)
+        return Ruling(idempotent=bound.tool.idempotent, asked=self.approvals.reason(bound.tool.name, bound.arguments))
+
+
+def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset", place: str) -> ApprovalPolicy:
+    """An agent's policy as the settings have it: by tool, alias or pattern, and `default`.
+
+    Raises SettingsError where a name means none of its tools: a slip must not let calls pass unasked. `place`: the
+    setting, for the error.
+    """
+    tools: dict[str, Ask | ToolApproval] = {}
+    known = toolset.names()
+    for name, policy in given.items():
+        if name == "default":
+            continue
+        meant = known.get(name, name)
+        if not any(fnmatchcase(tool, meant) for tool in known.values()):
+            raise SettingsError(f"{place}: the agent has no tool {name!r}; it has: {', '.join(known)}")
+        tools[meant] = policy
+    return ApprovalPolicy(default=given.get("default", "never"), tools=tools)
+
+
+class Agents:
+    """The agents that have tools, by name; `policy` is for all other runs."""
+
+    def __init__(self, agents: Mapping[str, Agent], policy: Policy) -> None:
+        self._agents = agents
+        self._policy = policy
+
+    def of(self, run: RunRequest) -> Agent | None:
+        """The run's agent; None where it has none, or one without tools."""
+        return self._agents.get(run.agent_id) if run.agent_id is not None else None
+
+    def policy(self, run: RunRequest) -> Policy:
+        """How far the run may go."""
+        agent = self.of(run)
+        return agent.policy if agent is not None else self._policy
+
+    def rule(self, run: RunRequest, call: FunctionCallItem) -> Ruling:
+        """What holds for a call that is the harness's."""
+        agent = self.of(run)
+        return agent.rule(call) if agent is not None else NO_TOOLS
+
+    def names(self, agent_id: str | None) -> list[str]:
+        """The tools that an agent's model is offered."""
+        agent = self._agents.get(agent_id) if agent_id is not None else None
+        return [offer.name for offer in agent.toolset.offers()] if agent is not None else []
+
+    def check(self, agent_id: str | None, generation: Generation) -> None:
+        """Raises InvalidRequest: a tool of the client has the name of one that its agent has."""
+        taken = self.names(agent_id)
+        for index, name in enumerate(client_tools(generation)):
+            if name in taken:
+                raise InvalidRequest(f"agent {agent_id!r} has a tool {name!r} itself", field=f"tools[{index}].name")
+
+
+def client_tools(generation: Generation) -> list[str]:
+    """The names of the tools that the client runs."""
+    return [tool.name for tool in generation.tools or () if not isinstance(tool, HostedTool)]
