@@ -11,7 +11,6 @@ from playwright.async_api import expect
 from tailrace.schema import codec
 from tailrace.schema.events import (
     ApprovalRequested,
-    ApprovalResolved,
     ItemCancelled,
     ItemDelta,
     ItemError,
@@ -57,14 +56,7 @@ def a_call(item_id: str, name: str, arguments: str) -> FunctionCallItem:
 
 async def test_an_approval_is_asked_decided_and_told(served: Served, opened: Open, shots: Path):
     """What exactly is asked; the decision is posted once, with its reason; what became of it comes as an event."""
-    run = await Written(served, "approvals").begin()
-    call = a_call("c1", "shell", '{"command": ["rm", "-rf", "build"]}')
-    expires = served.services.now() + 300_000
-    asked = ApprovalRequested(
-        approval_id="ap1", item_id="c1", tool="shell", arguments=call.arguments, reason="It deletes files.",
-        expires_at=expires,
-    )  # fmt: skip
-    await run.append(*whole(call), asked)
+    run = await asking(served, "approvals")
     page = await opened(run.address)
     question = page.page.get_by_role("group", name="Approval")
     await expect(question).to_contain_text("May it run shell?")
@@ -80,22 +72,30 @@ async def test_an_approval_is_asked_decided_and_told(served: Served, opened: Ope
     request = await sent.value
     assert request.url == f"{served.url}/api/v2/runs/approvals/approvals/ap1"
     assert request.post_data_json == {"decision": "denied", "reason": "not my files"}
-    await expect(question.get_by_role("button", name="Approve", exact=True)).to_be_enabled()  # the answer was an error
-    again = ApprovalRequested(
-        approval_id="ap2", item_id="c1", tool="shell", arguments=call.arguments, reason="Once more.", expires_at=expires
-    )
-    await run.append(ApprovalResolved(approval_id="ap1", decision="denied", by="user"), again)
     await expect(page.page.locator(".decided.denied")).to_have_text("Denied by user")
-    async with page.page.expect_request(re.compile("/approvals/ap2")) as sent:
+    await expect(question).to_have_count(0)
+
+
+async def test_an_approval_may_hold_for_the_whole_run(served: Served, opened: Open):
+    """The decision says so, and no reason."""
+    page = await opened((await asking(served, "longer")).address)
+    question = page.page.get_by_role("group", name="Approval")
+    async with page.page.expect_request(re.compile("/approvals/ap1")) as sent:
         await question.get_by_role("button", name="Approve for this run").click()
     assert (await sent.value).post_data_json == {"decision": "approved_for_run"}
-    await run.append(
-        ApprovalResolved(approval_id="ap2", decision="approved_for_run", by="user"),
-        *whole(FunctionCallOutputItem(id="o1", call_id="call_c1", output="gone", success=True)),
-    )
-    await run.end()
-    await expect(page.page.get_by_role("region", name="shell")).to_contain_text("gone")
-    await expect(question).to_have_count(0)
+    await expect(page.page.locator(".decided.approved_for_run")).to_have_text("Approved for this run by user")
+
+
+async def asking(served: Served, run_id: str) -> Written:
+    """A run whose call waits for a person."""
+    run = await Written(served, run_id).begin()
+    call = a_call("c1", "shell", '{"command": ["rm", "-rf", "build"]}')
+    asked = ApprovalRequested(
+        approval_id="ap1", item_id="c1", tool="shell", arguments=call.arguments, reason="It deletes files.",
+        expires_at=served.services.now() + 300_000,
+    )  # fmt: skip
+    await run.append(*whole(call), asked)
+    return run
 
 
 def gallery() -> list[Payload]:
@@ -187,7 +187,8 @@ LEFT = """() => {
     return {
         tags: all(".column script, .column iframe, .column style, .column form, .column svg[onload]").length,
         acts: all("*").flatMap((node) => node.getAttributeNames()).filter((name) => name.startsWith("on")),
-        links: all(".column a").map((a) => a.getAttribute("href")).filter((href) => href && !/^https?:/.test(href)),
+        links: all(".column a").map((a) => a.getAttribute("href"))
+            .filter((href) => href && !/^https?:/.test(href) && !href.startsWith("#/threads/")),
         posed: all(".column .toast, .column #app, .column [style]").length,
         images: all(".column img").length,
     };

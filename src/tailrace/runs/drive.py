@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
+import structlog
 from msgspec.structs import replace
 
 from tailrace.adapters.tools import unforced
@@ -29,7 +30,7 @@ from tailrace.runs.step import (
 )
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
-from tailrace.schema.errors import InvalidRequest, ProviderError
+from tailrace.schema.errors import InvalidRequest, NotReady, ProviderError
 from tailrace.schema.events import (
     ApprovalRequested,
     Payload,
@@ -45,6 +46,8 @@ from tailrace.store.base import Store
 from tailrace.upstream.registry import Registry
 
 # Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
+logger = structlog.get_logger()
+
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
 
 
@@ -118,12 +121,21 @@ class Driver:
         return False
 
     async def _deliver(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> bool:
-        """Put into the log what was said to the run meanwhile; was there anything? The log knows what it has."""
+        """Put into the log what was said to the run meanwhile; was there anything? The log knows what it has.
+
+        A run does not wait for a store that is away: what it has not heard then is told the next time, or its receipt
+        says that it never was.
+        """
         if run.protocol != "native":
+            return False
+        try:
+            inputs = await self.store.inputs(run.run_id)
+        except NotReady as error:
+            logger.warning("inputs not looked for", run_id=run.run_id, error=error.message)
             return False
         said = [
             MessageItem(id=each.item_id, content=each.text, origin="user")
-            for each in await self.store.inputs(run.run_id)
+            for each in inputs
             if writer.grammar.item_state(each.item_id) == "new"
         ]
         await writer.append([event for item in said for event in whole(item)], trace)
