@@ -19,10 +19,11 @@ from tailrace.schema.response import Response
 from tailrace.testing.moves import Call, Finish, Gate, Spent, Text
 from tests.agents.conftest import Start
 from tests.support.agent_tools import effects
+from tests.support.asking import offered
 from tests.support.linting import broken
-from tests.support.server import Served
+from tests.support.server import WIRES, Served
 
-every_wire = pytest.mark.parametrize("wire", ["responses", "messages", "chat"])
+every_wire = pytest.mark.parametrize("wire", list(WIRES))
 DONE = [Text("done")]
 WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {}}}
 
@@ -94,11 +95,8 @@ async def test_c31_the_agents_tools_are_offered_and_no_others(start: Start, upst
     await run(server, model_id=f"{wire}/m")
     await run(server, model_id=f"{wire}/m", tools=[WEATHER])
     await run(server, model_id=f"{wire}/m", agent_id=None)
-    offered = [
-        [tool.get("name") or tool["function"]["name"] for tool in request.body.get("tools", [])]
-        for request in upstream.requests
-    ]
-    assert offered == [["note", "fail"], ["note", "fail", "weather"], []]
+    names = [offered(request.body) for request in upstream.requests]
+    assert names == [["note", "fail"], ["note", "fail", "weather"], []]
 
 
 async def test_two_tools_of_one_name_are_refused(start: Start, upstream):

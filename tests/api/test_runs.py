@@ -15,6 +15,7 @@ from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem, Mess
 from tailrace.schema.response import Response
 from tailrace.testing.moves import Burst, Call, Cut, Fail, Finish, Gate, HttpError, Pause, Reasoning, Stall, Text
 from tailrace.testing.upstream import ScriptedUpstream
+from tests.support.asking import offered
 from tests.support.server import WIRES, Served, serving, settings
 
 WEATHER = {
@@ -356,12 +357,8 @@ async def test_c30_c31_just_the_tools_asked_for_are_offered(server: Served, wire
     other = {"name": "now", "parameters": {"type": "object", "properties": {}}}
     await run(server, tools=[WEATHER, other], model_id=f"{wire}/m")
     await run(server, model_id=f"{wire}/m")
-    offered, none = (request.body for request in server.upstream.requests)
-    tools = offered.get("toolConfig", offered)["tools"]
-    tools = tools[0].get("functionDeclarations", tools)
-    functions = [tool.get("function") or tool.get("toolSpec") or tool for tool in tools]
-    assert [function["name"] for function in functions] == ["weather", "now"]
-    assert not {"tools", "toolConfig"} & none.keys()
+    assert [offered(request.body) for request in server.upstream.requests] == [["weather", "now"], []]
+    assert not {"tools", "toolConfig"} & server.upstream.requests[1].body.keys()
 
 
 async def test_a17_a_refused_key_is_not_tried_again(server: Served):

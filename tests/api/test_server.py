@@ -20,7 +20,7 @@ from tailrace.testing.moves import Burst, Call, HttpError, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.registry import configured_registry
 from tests.support.process import ServerProcess
-from tests.support.server import Served, serving, settings
+from tests.support.server import WIRES, Served, providers, serving, settings
 
 SECRET = "sk-" + "verysecret" * 3
 
@@ -194,7 +194,7 @@ async def test_without_an_exporter_events_name_spans_all_the_same(server: Served
         assert ("0af7651916cd43dd8448eb211c80319c" in contexts[0].traceparent) is (run_id == "with")
 
 
-@pytest.mark.parametrize("wire", ["openai-responses", "anthropic-messages", "openai-chat-completions", "google-gemini"])
+@pytest.mark.parametrize("wire", WIRES)
 async def test_c60_a_key_stands_nowhere(
     tmp_path: Path,
     upstream: ScriptedUpstream,
@@ -203,11 +203,9 @@ async def test_c60_a_key_stands_nowhere(
     capfd: pytest.CaptureFixture[str],
 ):
     """A provider's key reaches the provider and nothing else, even if the provider echoes it."""
-    bases = {"anthropic-messages": upstream.origin, "google-gemini": f"{upstream.origin}/v1beta"}
-    base = bases.get(wire, upstream.url)
     given = settings(tmp_path, upstream, upstream={"attempts": 1})
     given = type(given)(**{**{f: getattr(given, f) for f in given.__struct_fields__},
-        "providers": {"p": {"wire": wire, "base_url": base, "api_key_env": "P_KEY", "models": ["m"]}}})  # fmt: skip
+        "providers": {"p": {**providers(upstream)[wire], "api_key_env": "P_KEY"}}})  # fmt: skip
     caplog.set_level(logging.DEBUG)
     seen: list[bytes] = []
     async with serving(given, upstream, {"P_KEY": SECRET}) as server:

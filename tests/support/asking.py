@@ -183,6 +183,13 @@ def reason(wire: str, answer: dict) -> str:
     return answer[names[wire]] if wire in names else answer["choices"][0]["finish_reason"]
 
 
+def offered(body: dict) -> list[str]:
+    """The names of the tools that a request on any wire offers."""
+    tools = body.get("toolConfig", body).get("tools", [])
+    tools = [each for tool in tools for each in tool.get("functionDeclarations", [tool])]
+    return [(tool.get("function") or tool.get("toolSpec") or tool)["name"] for tool in tools]
+
+
 def with_outputs(wire: str, body: dict, answer: dict, *outputs: str) -> dict:
     """The next request: `answer` in the history, and what the tools said."""
     pairs = list(zip(calls(wire, answer), outputs, strict=True))
