@@ -167,7 +167,8 @@ async def test_a_command_told_to_end_may_clean_up(tmp_path, mode):
     """SIGTERM comes first, to the command itself, in a sandbox too."""
     script = "trap 'echo cleaned; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     answer = await bench(tmp_path, mode).call("exec", sh(script, timeout_ms=400))
-    assert answer.text.endswith("output:\nready\ncleaned\n")
+    assert "output:\nready\n" in answer.text
+    assert answer.text.endswith("cleaned\n")  # between them the shell may say that its `sleep` was told to end
 
 
 async def test_processes_left_behind_are_ended(tmp_path):
