@@ -98,16 +98,6 @@ async def test_a_thread_has_a_socket_by_its_key(tmp_path: Path, upstream: Script
     assert [socket.requests for socket in upstream.sockets] == [1] * 14
 
 
-async def test_a_handshake_s_headers_tell_the_limits(server: Served):
-    limits = {"x-ratelimit-limit-tokens": "100", "x-ratelimit-remaining-tokens": "40"}
-    server.upstream.handshakes.append(Handshake(headers=limits))
-    server.upstream.enqueue([Text("ok")])
-    await run(server)
-    told = await server.client.request("GET", "/api/v2/providers")
-    (row,) = [row for row in told["providers"] if row["provider_id"] == "ws"]
-    assert row["limits"] == [{"name": "tokens", "limit": 100.0, "used": 60.0, "remaining": 40.0}]
-
-
 async def test_cancelling_a_run_closes_its_socket(server: Served):
     """Soon after, and the log says so."""
     server.upstream.enqueue([Text("so far"), Gate("never")])
