@@ -241,7 +241,7 @@ async def test_runs_are_listed_and_shown(cli, terminal, server: Served):
     run_id = submitted["run_id"]
     async for _ in server.client.events(run_id):
         pass
-    while (await server.client.run(run_id)).status != "complete":
+    while (await server.services.store.get_run(run_id)).response.status != "complete":  # a list is of what is at rest
         await asyncio.sleep(0.01)
     (line,) = (await cli("runs", "list", "--thread", submitted["thread_id"], **environ)).out.splitlines()
     assert line.split("\t")[:4] == [run_id, "complete", "m", "stop"]
