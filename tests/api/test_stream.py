@@ -57,6 +57,30 @@ async def test_the_wire_form_of_the_stream(server: Served):
     assert broken("native", body) == set()
 
 
+async def test_one_client_reads_as_many_streams_as_it_is_asked_for(server: Served):
+    """All at once, and it can still ask for something else beside them."""
+    server.upstream.enqueue([Text("half"), Gate("middle"), Text(" and half")])
+    run_id = (await server.client.submit(prompt="hello"))["run_id"]
+    begun = asyncio.Semaphore(0)
+
+    async def read() -> int:
+        count = 0
+        async with aclosing(server.client.events(run_id)) as events:
+            async for event in events:
+                count += 1
+                if event.seq == 1:
+                    begun.release()
+        return count
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        readers = [group.create_task(read()) for _ in range(120)]
+        for _ in readers:
+            await begun.acquire()
+        assert (await server.client.run(run_id)).status == "in_progress"
+        server.upstream.gate("middle").open()
+    assert {reader.result() for reader in readers} == {(await server.client.run(run_id)).last_seq}
+
+
 @pytest.mark.slow
 async def test_c50_a_client_cut_at_every_event_reads_exactly_the_run(server: Served):
     """Cut behind each event and resumed with Last-Event-ID: head and rest are the whole, byte for byte."""
