@@ -24,6 +24,7 @@ from tailrace.fold.cost import Price
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
+from tailrace.upstream.patience import Patience
 from tailrace.upstream.placeholders import fill_first, names_in
 from tailrace.upstream.prices import listed_prices
 
@@ -46,6 +47,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     query: dict[str, str] = field(default_factory=dict)
     prices: dict[str, Price] = field(default_factory=dict)
     max_in_flight: Annotated[int, Meta(ge=1)] | None = None
+    patience: Patience = Patience()
     transport: TransportName = "http"
 
 
@@ -58,6 +60,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     (upstream/auth.py) by which the key does, where it is not the wire's own: the keys are in the first of
     `api_key_env` that is set. `transport` is the way that calls take first. `prices` are those of its models
     (upstream/prices.py). `needs`: what must yet be set, in words. `max_in_flight`: calls at a time.
+    `patience`: floors under the settings' limits.
     """
 
     provider_id: str
@@ -75,6 +78,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     prices: dict[str, Price] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     max_in_flight: int | None = None
+    patience: Patience = Patience()
     transport: TransportName = "http"
 
     def __repr__(self) -> str:
