@@ -81,6 +81,30 @@ async def test_a_refused_key_makes_way_for_another(
         assert used(upstream)[2] != first
 
 
+LITELLM = {
+    "message": f"Rate limit exceeded for api_key: {'5f' * 32}. Limit type: max_parallel_requests. Current limit: 2, "
+    "Remaining: 0. Limit resets at: 2026-10-07 11:41:39 UTC",
+    "type": "throttling_error", "param": None, "code": "429",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_too_many_at_a_time_for_litellm(tmp_path: Path, upstream: ScriptedUpstream, count: int):
+    """Another key is asked at once. The same one is not: it is to come back after a minute, which is past the budget.
+    The digest of the key, by which the proxy calls it, is not repeated."""
+    headers = {"retry-after": "60", "rate_limit_type": "max_parallel_requests"}
+    upstream.enqueue([HttpError(429, body=codec.encode({"error": LITELLM}), headers=headers)], [Text("fine")])
+    async with over(tmp_path, upstream, {"P_KEY": ",".join(KEYS[:count])}) as server:
+        ended = (await run(server))[-1]
+        assert ended.type == ("response_error" if count == 1 else "response_done")
+        assert [key["reason"] for key in (await listed(server))["keys"]["resting"]] == ["concurrency"]
+    assert len(upstream.requests) == count
+    if count == 1:
+        assert ended.payload.error.code == "rate_limited"
+        assert "max_parallel_requests" in ended.payload.error.message
+        assert "5f5f" not in codec.encode(ended).decode()
+
+
 async def test_every_key_is_tried_once_and_then_the_run_ends(tmp_path: Path, upstream: ScriptedUpstream):
     """The error is the last one's; it tells of no key."""
     upstream.script = lambda asked: [HttpError(401, body=f'{{"error": "bad keys {KEYS}"}}'.encode())]
