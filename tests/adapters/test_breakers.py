@@ -8,8 +8,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tailrace.adapters.breakers import (
-    MOST_BLANK_CHARS,
     MOST_ALIKE,
+    MOST_BLANK_CHARS,
     MOST_BLANK_EVENTS,
     MOST_REPEATS,
     MOST_STALE,
@@ -220,10 +220,11 @@ ROUND = [
     "So the request itself has to be another one than we thought. ", "It has the same digest, though, as before. ",
     "Then only the answer is left, and that one was recorded. ", "The recording was made on another day, however. ",
 ]  # fmt: skip
-WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve") * 3
-VERSES = [f"Sentence {a} tells of {b} things, and the {c} of them is new: {a}.\n" for a, b, c in zip(
-    WORDS, WORDS[5:], WORDS[7:], strict=False
-)]  # fmt: skip
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+VERSES = [
+    f"Sentence {a} tells of {b} things, and the {c} of them is new: {a}.\n"
+    for a, b, c in zip(WORDS, WORDS[3:] + WORDS, WORDS[9:] + WORDS, strict=False)
+]
 
 
 @given(st.integers(1, 60))
