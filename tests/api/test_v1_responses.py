@@ -13,10 +13,9 @@ from tailrace.testing.moves import Burst, Call, Fail, Gate, HttpError, Reasoning
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.wire.sse import SseParser
 from tests.support.linting import broken
-from tests.support.server import Served, serving, settings
+from tests.support.server import PROVIDERS, Served, serving, settings
 
 Json = dict[str, Any]
-WIRES = ("responses", "messages", "chat", "google")
 LOOK = {
     "type": "function",
     "name": "look",
@@ -63,7 +62,7 @@ def text_of(response: Json) -> str:
     return "".join(part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"])
 
 
-@pytest.mark.parametrize("wire", WIRES[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
+@pytest.mark.parametrize("wire", PROVIDERS[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
 async def test_a_stream_is_legal_and_ends_in_what_a_retrieval_gives(server: Served, wire: str):
     """Reasoning, text and two calls: the linter finds nothing, and the terminal response is the stored one."""
     server.upstream.enqueue(
@@ -76,7 +75,7 @@ async def test_a_stream_is_legal_and_ends_in_what_a_retrieval_gives(server: Serv
     assert (await call(server, "GET", f"/v1/responses/{last['id']}"))[1] == last
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_whole_and_streamed_say_the_same(server: Served, wire: str):
     """Rule 7: but for ids and times, a plain answer is the stream, folded."""
     server.upstream.enqueue(*[[Reasoning("Hm."), Text("Hello"), Call("look", '{"place":"x"}', call_id="c1")]] * 2)
@@ -186,7 +185,7 @@ async def test_a_deleted_response_is_gone(server: Served):
     assert error["error"]["param"] == "previous_response_id"
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_k26_a_tool_loop_goes_on_from_the_previous_response(server: Served, wire: str):
     """The run ends with its calls; the next request brings the output alone, and the model is given all of it."""
     server.upstream.enqueue([Text("Looking."), Call("look", '{"place":"x"}', call_id="c1")])
@@ -224,7 +223,7 @@ async def test_an_output_without_its_call_is_refused(server: Served):
     assert server.upstream.requests == []
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_client_that_keeps_the_conversation_sends_all_of_it(server: Served, wire: str):
     """`store: false`: every item goes back in, sealed reasoning too; nothing is kept here."""
     server.upstream.enqueue([Reasoning("Hm."), Call("look", '{"place":"x"}', call_id="c1")])
@@ -281,7 +280,7 @@ async def test_input_tokens_are_estimated(server: Served):
     assert chained["input_tokens"] > 114
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_conversation_is_compacted_and_goes_on(server: Served, wire: str):
     """The user's messages and one compaction item; given back, the model has the summary."""
     server.upstream.enqueue([Text("They like slate.")])

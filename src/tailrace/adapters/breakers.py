@@ -131,7 +131,7 @@ class Circling(Repetition):
     one over and over. Tables and code are that, too, and good thoughts may be: it is there for providers whose quirks
     ask for it. Segments of less than three words are passed over."""
 
-    __slots__ = ("_alike", "_ahead", "_known", "_segments")
+    __slots__ = ("_ahead", "_alike", "_known", "_segments")
 
     def __init__(self, item: str) -> None:
         super().__init__(item)
