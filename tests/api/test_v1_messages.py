@@ -221,7 +221,7 @@ async def test_a_silent_stream_says_ping(tmp_path: Path, upstream: ScriptedUpstr
     async with serving(settings(tmp_path / "data", upstream, server=quick), upstream) as server:
         upstream.enqueue([Gate("go"), Text("x")])
         async with posting(server, {"stream": True}) as reply:
-            first = await asyncio.wait_for(reply.content.readuntil(b"\n\n"), 2)
+            first = await asyncio.wait_for(reply.content.readuntil(b"\n\n"), 20)
             upstream.gate("go").open()
             events_of(first + await reply.read())
     assert first == b'event: ping\ndata: {"type":"ping"}\n\n'

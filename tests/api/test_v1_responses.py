@@ -160,7 +160,7 @@ async def test_any_run_can_be_cancelled(server: Served):
     for _ in range(2):
         status, said = await call(server, "POST", f"/v1/responses/{run['id']}/cancel")
         assert (status, said["status"]) == (200, "cancelled")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await record.disconnected.wait()
     _, told = await reading
     assert (told[-1]["type"], told[-1]["response"]) == ("response.incomplete", said)
@@ -433,7 +433,7 @@ async def test_f15_a_client_that_vanishes(server: Served, is_stored: bool, is_st
             await record.disconnected.wait()
         return
     server.upstream.gate("g").open()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await record.answered.wait()
     run_id = (await newest(server))[0]["id"]
     said = events((await send(server, "GET", f"/v1/responses/{run_id}?stream=true"))[1])

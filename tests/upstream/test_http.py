@@ -81,7 +81,7 @@ async def failing(
     upstream: Upstream, asked: Call, timeouts: Timeouts = LIMITS, on_read: Callable[[], object] = bool
 ) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await asyncio.wait_for(fetch(upstream, asked, timeouts, on_read), 5)
+        await asyncio.wait_for(fetch(upstream, asked, timeouts, on_read), 20)
     return caught.value
 
 
@@ -166,8 +166,8 @@ async def test_what_the_taker_raises_is_raised_where_feed_was_called(up, upstrea
     await up.gate("g").reached.wait()
     up.gate("g").open()
     with pytest.raises(LookupError, match="no such thing"):
-        await asyncio.wait_for(task, 2)
-    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+        await asyncio.wait_for(task, 20)
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 20)
 
 
 async def test_what_arrives_after_a_cancelled_feed_waits_for_the_next(up, upstream):
@@ -232,7 +232,7 @@ async def test_leaving_early_closes_the_socket(up, upstream):
     async with upstream.open(call(up)) as reply:
         await read(reply)
         await up.gate("g").reached.wait()
-    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 20)
     await fetch(upstream, call(up))
     assert up.requests[0].connection != up.requests[1].connection
     assert not up.requests[0].answered.is_set()
@@ -247,7 +247,7 @@ async def test_cancellation_closes_the_socket_at_once(up, upstream, script):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(up.requests[0].disconnected.wait(), 2)
+    await asyncio.wait_for(up.requests[0].disconnected.wait(), 20)
 
 
 async def test_a_task_cancelled_in_the_body_of_the_with_closes_the_socket(up, upstream):
@@ -264,7 +264,7 @@ async def test_a_task_cancelled_in_the_body_of_the_with_closes_the_socket(up, up
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(request.disconnected.wait(), 2)
+    await asyncio.wait_for(request.disconnected.wait(), 20)
 
 
 async def test_a_closed_pool_says_so(up):

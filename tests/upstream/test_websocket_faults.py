@@ -413,7 +413,7 @@ async def test_what_the_taker_raises_is_raised_where_feed_was_called(up, ways):
     await soon(up.gate("g").reached)
     up.gate("g").open()
     with pytest.raises(LookupError, match="no such thing"):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
     await soon(up.sockets[0].closed)
 
 
