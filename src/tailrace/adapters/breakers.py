@@ -168,7 +168,10 @@ class Circling(Repetition):
         self._segments.append(said)
         self._known.update(said)
         if len(self._segments) > _REMEMBERED:
-            self._known.subtract(self._segments.popleft())
+            for trigram in self._segments.popleft():
+                self._known[trigram] -= 1
+                if not self._known[trigram]:
+                    del self._known[trigram]
 
     def _break_off(self, how: str, segments: int, last: str) -> None:
         raise ProviderError(

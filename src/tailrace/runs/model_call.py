@@ -115,7 +115,7 @@ class ModelCaller:
         price = price_of(provider.prices, request.model_id)
         pricing = Pricing(price, request.generation.service_tier) if price else None
         limits = provider.patience.limits(self.timeouts)
-        async with turn.key(limits.first_event_s) as key:
+        async with turn.key(self.timeouts.first_event_s) as key:
             call = await self._prepared(provider, request, key, trace)
             async with self.upstream.open(call, limits, turn.heard) as reply:
                 await _pump(decoder, pricing, reply, writer, trace)
