@@ -74,11 +74,16 @@ class _Waiter:
 
     def take(self, batch: Batch) -> bool:
         """Give it the batch that has come; False where it was woken to fetch it itself."""
-        if self.push is None or self.seq != batch.first_seq - 1 or self.woken.done() or not self.push(batch):
-            self.wake()
+        try:
+            if self.push and self.seq == batch.first_seq - 1 and not self.woken.done() and self.push(batch):
+                self.seq = batch.last_seq
+                return True
+        except Exception as error:  # noqa: BLE001  # raised again where the tail is read: it is none of the writer's
+            if not self.woken.done():
+                self.woken.set_exception(error)
             return False
-        self.seq = batch.last_seq
-        return True
+        self.wake()
+        return False
 
     def wake(self) -> None:
         """Let the tail go on."""
@@ -258,13 +263,13 @@ class Live:
         """See `Log.tail`. Holds the cursor, and at most one page while it is behind the window."""
         run = await self._watch(run_id)
         while True:
-            if run.gone:
-                raise unknown(run_id)
             self.check_open()
             batch = run.batch_after(after)
             if batch is not None:
                 yield batch
                 after = batch.last_seq
+            elif run.gone and not (run.sealed and after >= run.last_seq):
+                raise unknown(run_id)
             elif after < run.last_seq:
                 found = await self._read(run_id, after, TAIL_PAGE)
                 if not found:
