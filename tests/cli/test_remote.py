@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
     """A server that drops the connection in the middle costs nothing: everything is printed once."""
     upstream.enqueue([Burst(100), Gate("middle"), Burst(100)])
     async with serving(settings(tmp_path / "data", upstream), upstream) as server:
-        drops = 0
+        drops, open_ends = 0, list[asyncio.StreamWriter]()
 
         async def up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while data := await reader.read(4096):
@@ -122,6 +123,7 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
         async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal drops
             back, forth = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+            open_ends.extend((forth, writer))
             sending = asyncio.create_task(up(reader, forth))
             while data := await back.read(4096):
                 writer.write(data)
@@ -139,6 +141,10 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
         url = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
         ended = await cli("run", "x", "--url", url)
         front.close()
+        for end in open_ends:  # that of a connection which the command kept to its end is open still
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()
     assert drops > 3
     assert ended.code == 0
     assert ended.out.split() == [*NUMBERS[:100], *NUMBERS[:100]]

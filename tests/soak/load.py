@@ -113,23 +113,33 @@ class Crowd:
 
     async def _work(self, client: Client, way: str, said: str, chance: random.Random) -> None:
         """One run, and what came of it."""
-        findings, state = self.findings, Reducer()
+        findings, state, run_id = self.findings, Reducer(), f"run_{chance.getrandbits(64):x}"
         if way == SOCKET and chance.random() < _SHAKEN:
             self._upstream.handshakes.append(chance.choice(_HANDSHAKES))
         findings.open += 1
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._run(client, said, way, state, chance)
+                await self._run(client, run_id, said, way, state, chance)
             findings.ends[state.error.code if state.error else state.status] += 1
         except (ClientError, TimeoutError) as error:
-            why = f"{type(error).__name__} {error}, {state.status} at seq {state.last_seq}"
+            why = f"{type(error).__name__} {error}, read to seq {state.last_seq}; {await self._known(run_id)}"
             findings.violations.append(f"{way}, {said}: {why}")
         findings.open -= 1
         findings.runs += 1
 
-    async def _run(self, client: Client, said: str, way: str, state: Reducer, chance: random.Random) -> None:
+    async def _known(self, run_id: str) -> str:
+        """What the server has of a run that did not go well, asked over a connection of its own."""
+        try:
+            async with asyncio.timeout(PATIENCE_S), Client(self._url) as client:
+                run = await client.run(run_id)
+        except (ClientError, TimeoutError) as error:
+            return f"the server: {type(error).__name__} {error}"
+        return f"the server: {run.status} at seq {run.last_seq}"
+
+    async def _run(
+        self, client: Client, run_id: str, said: str, way: str, state: Reducer, chance: random.Random
+    ) -> None:
         """To its end."""
-        run_id = f"run_{chance.getrandbits(64):x}"
         asked = {"prompt": said, "model_id": "m", "provider_id": way, "tools": [WEATHER], "run_id": run_id}
         await _surely(partial(client.submit, **asked))
         leave_at = chance.randrange(1, 40) if chance.random() < _LEAVING else 0
