@@ -58,6 +58,7 @@ async def soak(folder: Path, seconds: float, seed: int, streams: int) -> int:
         findings, idle = crowd.findings, await sample(node)
         say(f"{'':5}   before anything: {told(idle)}")
         while clock() - began < seconds or len(rests) < 2:
+            known = len(findings.violations)
             task = asyncio.create_task(crowd.wave(streams, WAVE_S))
             await asyncio.sleep(WAVE_S / 2)
             open_runs, busy = findings.open, await sample(node)
@@ -67,6 +68,8 @@ async def soak(folder: Path, seconds: float, seed: int, streams: int) -> int:
                 f"{clock() - began:5.0f} s  {findings.runs:7} runs {findings.events:9} events"
                 f"  {open_runs} at once: {told(busy)}  at rest: {told(rests[-1])}"
             )
+            for broken_promise in findings.violations[known:]:
+                say(f"{'':7}{broken_promise}")
     broken = [*leaks(rests), *findings.violations[:20]]
     say("ends: " + ", ".join(f"{end} {count}" for end, count in findings.ends.most_common()))
     say(f"memory, once warm: {slope(rests):+.1f} MB an hour; seed {seed}")
