@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tailrace.fold.compaction import CompactionPolicy
 from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval
 from tailrace.runs.step import NO_TOOLS, Policy, Ruling
 from tailrace.schema.errors import InvalidRequest, SettingsError
@@ -17,6 +19,9 @@ from tailrace.tools.errors import ToolError
 if TYPE_CHECKING:  # what tools stand on is only for those who have agents
     from tailrace.tools.registry import Toolset
     from tailrace.tools.running import ToolRunner
+
+_USUAL = CompactionPolicy()
+_NONE: Mapping[str, CompactionPolicy] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,20 @@ def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset",
 
 
 class Agents:
-    """The agents that have tools, by name; `policy` is for all other runs."""
+    """The agents that have tools, by name; `policy` is for all other runs. `compactions`: of agents whose conversations
+    are summed up otherwise than all others' (`compaction`)."""
 
-    def __init__(self, agents: Mapping[str, Agent], policy: Policy) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        policy: Policy,
+        compaction: CompactionPolicy = _USUAL,
+        compactions: Mapping[str, CompactionPolicy] = _NONE,
+    ) -> None:
         self._agents = agents
         self._policy = policy
+        self._compaction = compaction
+        self._compactions = compactions
 
     def of(self, run: RunRequest) -> Agent | None:
         """The run's agent; None where it has none, or one without tools."""
@@ -77,6 +91,13 @@ class Agents:
         """How far the run may go."""
         agent = self.of(run)
         return agent.policy if agent is not None else self._policy
+
+    def compaction(self, run: RunRequest) -> CompactionPolicy | None:
+        """When the run's conversation is summed up. None for those of other protocols: their clients keep their
+        conversations themselves, and make them short when they are told that they are too long."""
+        if run.protocol != "native":
+            return None
+        return self._compactions.get(run.agent_id or "", self._compaction)
 
     def rule(self, run: RunRequest, call: FunctionCallItem) -> Ruling:
         """What holds for a call that is the harness's."""

@@ -12,6 +12,7 @@ from tailrace.adapters.tools import unforced
 from tailrace.log.base import Log, batches
 from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
+from tailrace.runs.compactor import Compactor
 from tailrace.runs.endings import answer, fail, finish
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
@@ -30,7 +31,7 @@ from tailrace.runs.step import (
 )
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
-from tailrace.schema.errors import InvalidRequest, NotReady, ProviderError
+from tailrace.schema.errors import Fault, InvalidRequest, NotReady, ProviderError
 from tailrace.schema.events import (
     ApprovalRequested,
     Payload,
@@ -43,7 +44,7 @@ from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
-from tailrace.upstream.registry import Registry
+from tailrace.upstream.registry import Provider, Registry
 
 # Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
 logger = structlog.get_logger()
@@ -159,16 +160,24 @@ class Driver:
         )  # fmt: skip
 
     async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext, tries: Tries) -> bool:
-        """Carry out a model call; False where it ended the run."""
-        clients = client_tools(run.generation) if self.agents.of(run) is not None else None
+        """Carry out a model call, or the summary that is due before it; False where it ended the run."""
         try:
-            with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
-                start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
-                await writer.append([start], span)
-                provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-                await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
-                request = self._request(run, writer, conversation(await self._earlier(run), writer.state.response()))
-                await self.caller.call(provider, request, step, writer, span, tries)
+            provider, _ = self.registry.resolve(run.model_id, run.provider_id)
+            policy = self.agents.compaction(run)
+            window = policy.window(provider.context_window(run.model_id)) if policy is not None else None
+            past = await self._earlier(run) if window is not None else None
+            if past is not None and await self._make_room(run, writer, provider, past, trace):
+                return True
+            begun = writer.grammar.item_count
+            try:
+                await self._call(run, writer, provider, step, past, trace, tries)
+            except ProviderError as error:
+                if Fault.CONTEXT_OVERFLOW not in error.faults or begun != writer.grammar.item_count:
+                    raise
+                past = past if past is not None else await self._earlier(run)
+                if not await self._make_room(run, writer, provider, past, trace, error):
+                    raise
+                tries.forget()
         except ProviderError as error:
             await fail(writer, error.info(), trace)
             return False
@@ -176,6 +185,34 @@ class Driver:
             await fail(writer, ErrorInfo(code="invalid_request", message=error.message, details=error.details), trace)
             return False
         return True
+
+    async def _call(
+        self, run: RunRequest, writer: RunWriter, provider: Provider, step: int, past: Sequence[Response] | None,
+        trace: TraceContext, tries: Tries,
+    ) -> None:  # fmt: skip
+        """`past`: the earlier runs, where they are known already."""
+        clients = client_tools(run.generation) if self.agents.of(run) is not None else None
+        with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
+            start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
+            await writer.append([start], span)
+            await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
+            past = past if past is not None else await self._earlier(run)
+            request = self._request(run, writer, conversation(past, writer.state.response()))
+            await self.caller.call(provider, request, step, writer, span, tries)
+
+    async def _make_room(
+        self, run: RunRequest, writer: RunWriter, provider: Provider, past: Sequence[Response], trace: TraceContext,
+        overflow: ProviderError | None = None,
+    ) -> bool:  # fmt: skip
+        """Sum the conversation up, where it has become too long for the model (`overflow`: so its provider says); was
+        it tried?"""
+        policy = self.agents.compaction(run)
+        if policy is None:
+            return False
+        current = writer.state.response()
+        request = self._request(run, writer, conversation(past, current))
+        compactor = Compactor(self.caller, self.tracing)
+        return await compactor.make_room(provider, request, [*past, current], policy, writer, trace, overflow)
 
     def _request(self, run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
         return ModelRequest(
@@ -199,7 +236,7 @@ class Driver:
         would never end."""
         agent = self.agents.of(run)
         generation = agent.offered(run.generation) if agent is not None else run.generation
-        if len(writer.state.steps) > 1:
+        if sum(step.purpose is None for step in writer.state.steps) > 1:
             generation = replace(generation, tool_choice=unforced(generation.tool_choice))
         return generation
 
