@@ -384,7 +384,10 @@ def configured_agents(
             place = f"agents.{name}.workspace" if given.workspace else "tools.workspace"
             runners[folder] = ToolRunner(open_workspace(folder, place), environment, spill)
         approvals = approval_policy(given.approvals, toolset, f"agents.{name}.approvals")
-        agents[name] = Agent(toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s)
+        agents[name] = Agent(
+            toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s,
+            given.interactive,
+        )  # fmt: skip
     return Agents(agents, policy, compaction, compactions)
 
 

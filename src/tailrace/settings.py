@@ -192,7 +192,8 @@ class Agent(_Section, frozen=True, kw_only=True):
     holds for them (docs/agents.md).
 
     `approvals`: which calls a person is asked about, by tool (`default` for all others); `approval_s`: for how many
-    seconds. `workspace`: another folder than that of `tools`. `compaction`: other than for runs without an agent.
+    seconds; not `interactive`: nobody is there to be asked, and what would be asked about is not run. `workspace`:
+    another folder than that of `tools`. `compaction`: other than for runs without an agent.
     """
 
     model: str | None = None
@@ -202,6 +203,7 @@ class Agent(_Section, frozen=True, kw_only=True):
     workspace: str | None = None
     approvals: dict[str, Ask | ToolApproval] = field(default_factory=dict)
     approval_s: Positive = 86400.0
+    interactive: bool = True
     limits: AgentLimits = AgentLimits()
     compaction: Compaction = Compaction()
 

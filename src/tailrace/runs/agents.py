@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tailrace.fold.compaction import CompactionPolicy
-from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval
+from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval, is_escalated
 from tailrace.runs.step import NO_TOOLS, Policy, Ruling
 from tailrace.schema.errors import InvalidRequest, SettingsError
 from tailrace.schema.items import FunctionCallItem
@@ -20,23 +20,32 @@ if TYPE_CHECKING:  # what tools stand on is only for those who have agents
     from tailrace.tools.registry import Toolset
     from tailrace.tools.running import ToolRunner
 
+CONFINED = "not executed: {} cannot leave the sandbox here; do without"
+UNATTENDED = "not executed: nobody is there to be asked ({}); do without"
+
 _USUAL = CompactionPolicy()
 _NONE: Mapping[str, CompactionPolicy] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent with tools. `runner` runs calls in its workspace; an approval is waited for `approval_s` seconds."""
+    """An agent with tools. `runner` runs calls in its workspace; an approval is waited for `approval_s` seconds. Where
+    it is not `interactive`, nobody is there to be asked."""
 
     toolset: "Toolset"
     approvals: ApprovalPolicy
     policy: Policy
     runner: "ToolRunner"
     approval_s: float
+    interactive: bool = True
 
     def offered(self, generation: Generation) -> Generation:
         """With the agent's tools before the client's own."""
-        return replace(generation, tools=[*self.toolset.offers(), *(generation.tools or ())])
+        own = self.toolset.offers(self._escalates)
+        return replace(generation, tools=[*own, *(generation.tools or ())])
+
+    def _escalates(self, tool: str) -> bool:
+        return self.interactive and self.approvals.escalates(tool)
 
     def rule(self, call: FunctionCallItem) -> Ruling:
         """What holds for a call."""
@@ -46,7 +55,13 @@ class Agent:
             bound = bind(self.toolset, call)
         except ToolError as error:
             return Ruling(refusal=error.message)
-        return Ruling(idempotent=bound.tool.idempotent, asked=self.approvals.reason(bound.tool.name, bound.arguments))
+        name = bound.tool.name
+        if is_escalated(bound.arguments) and not self._escalates(name):
+            return Ruling(refusal=CONFINED.format(name))
+        asked = self.approvals.reason(name, bound.arguments)
+        if asked is not None and not self.interactive:
+            return Ruling(refusal=UNATTENDED.format(asked))
+        return Ruling(idempotent=bound.tool.idempotent, asked=asked)
 
 
 def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset", place: str) -> ApprovalPolicy:
@@ -61,8 +76,12 @@ def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset",
         if name == "default":
             continue
         meant = known.get(name, name)
-        if not any(fnmatchcase(tool, meant) for tool in known.values()):
+        own = {tool for tool in known.values() if fnmatchcase(tool, meant)}
+        if not own:
             raise SettingsError(f"{place}: the agent has no tool {name!r}; it has: {', '.join(known)}")
+        ask = policy if isinstance(policy, str) else policy.ask
+        if ask == "on_request" and not any(toolset.get(tool).escalates for tool in own):
+            raise SettingsError(f"{place}: calls of {name!r} cannot ask for leave: on_request would never ask")
         tools[meant] = policy
     return ApprovalPolicy(default=given.get("default", "never"), tools=tools)
 
