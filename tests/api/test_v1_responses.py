@@ -321,6 +321,18 @@ async def test_c68_a_conversation_that_gets_no_shorter_is_handed_over_as_it_is(s
     assert "Noted." in str(server.upstream.requests[-1].body)
 
 
+async def test_what_a_response_goes_on_from_is_summed_up_with_it(server: Served):
+    """The user's earlier words are kept, too, and what the summary takes the place of is all of it."""
+    server.upstream.enqueue([Text("Noted: slate. " * 20)], [Text("They like slate.")])
+    first = await create(server, model="responses/m", input="I like slate")
+    asked = {"model": "responses/m", "input": "And chalk", "previous_response_id": first["id"]}
+    _, said = await call(server, "POST", "/v1/responses/compact", asked)
+    *messages, compaction = said["output"]
+    assert [message["content"][0]["text"] for message in messages] == ["I like slate", "And chalk"]
+    (sealed,) = unseal_items(compaction["encrypted_content"])
+    assert compaction_of(sealed).summary == "They like slate."
+
+
 async def test_a_native_runs_compaction_is_the_responses_apis_own(server: Served):
     """Read in this dialect and given back with what came before it, the next request begins with it."""
     item = {"id": "cmp_1", "type": "compaction", "encrypted_content": seal_items([compaction_item("cmp_1", "Slate.")])}

@@ -184,9 +184,12 @@ def _begins_turn(before: OutputItem, item: OutputItem) -> bool:
 
 
 def summary_generation(generation: Generation) -> Generation:
-    """How a summary is asked for: as the answers are, so that the provider's cache serves; but no tool is called."""
-    choice = "none" if generation.tools else None
-    return replace(generation, tool_choice=choice, parallel_tool_calls=None, max_tool_calls=None, output_format=None)
+    """How a summary is asked for: as the answers are, so that the provider's cache serves; but no tool is called, and
+    what holds for an answer's form and length does not."""
+    return replace(
+        generation, tool_choice="none" if generation.tools else None, parallel_tool_calls=None, max_tool_calls=None,
+        output_format=None, max_output_tokens=None, stop=None, top_logprobs=None,
+    )  # fmt: skip
 
 
 def ask(item_id: str) -> MessageItem:
@@ -213,7 +216,8 @@ def tokens_of(runs: Sequence[Response], items: Sequence[OutputItem], generation:
     """How many tokens `items`, the conversation of these runs, are about to take.
 
     What the last call was told to cost, its answer included, and an estimate of what came since; an estimate of it all
-    where no call said so, or none has since the last compaction.
+    where no call said so, or none has since the last compaction, or where the provider ran tools of its own: it counts
+    what it said to itself meanwhile, too.
     """
     counted = _counted(runs)
     if counted is None:
@@ -224,9 +228,12 @@ def tokens_of(runs: Sequence[Response], items: Sequence[OutputItem], generation:
 
 def _counted(runs: Sequence[Response]) -> int | None:
     for run in reversed(runs):
+        ours = [compaction_of(item) is not None for item in run.output_items if isinstance(item, ProviderItem)]
+        if not all(ours):
+            return None
         for step in reversed(run.steps):
             if step.purpose is not None:
-                if any(map(compaction_of, run.output_items)):
+                if ours:
                     return None
             elif step.usage is not None and step.usage.prompt_tokens:
                 return step.usage.prompt_tokens + step.usage.completion_tokens

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 import structlog
 from msgspec.structs import replace
@@ -50,6 +51,13 @@ from tailrace.upstream.registry import Provider, Registry
 logger = structlog.get_logger()
 
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
+
+
+class History(NamedTuple):
+    """The runs of a conversation, the one at hand the last, and its items as a model is given them."""
+
+    runs: list[Response]
+    items: list[OutputItem]
 
 
 PASSED_ON = "passed_on"  # the event that says which kind of worker goes on
@@ -163,19 +171,17 @@ class Driver:
         """Carry out a model call, or the summary that is due before it; False where it ended the run."""
         try:
             provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-            policy = self.agents.compaction(run)
-            window = policy.window(provider.context_window(run.model_id)) if policy is not None else None
-            past = await self._earlier(run) if window is not None else None
-            if past is not None and await self._make_room(run, writer, provider, past, trace):
+            history = await self._history(run, writer) if self._watches(run, provider) else None
+            if history is not None and await self._make_room(run, writer, provider, history, trace):
                 return True
             begun = writer.grammar.item_count
             try:
-                await self._call(run, writer, provider, step, past, trace, tries)
+                await self._call(run, writer, provider, step, history, trace, tries)
             except ProviderError as error:
                 if Fault.CONTEXT_OVERFLOW not in error.faults or begun != writer.grammar.item_count:
                     raise
-                past = past if past is not None else await self._earlier(run)
-                if not await self._make_room(run, writer, provider, past, trace, error):
+                history = history or await self._history(run, writer)
+                if not await self._make_room(run, writer, provider, history, trace, error):
                     raise
                 tries.forget()
         except ProviderError as error:
@@ -187,21 +193,24 @@ class Driver:
         return True
 
     async def _call(
-        self, run: RunRequest, writer: RunWriter, provider: Provider, step: int, past: Sequence[Response] | None,
+        self, run: RunRequest, writer: RunWriter, provider: Provider, step: int, history: History | None,
         trace: TraceContext, tries: Tries,
     ) -> None:  # fmt: skip
-        """`past`: the earlier runs, where they are known already."""
         clients = client_tools(run.generation) if self.agents.of(run) is not None else None
         with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
             start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
             await writer.append([start], span)
             await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
-            past = past if past is not None else await self._earlier(run)
-            request = self._request(run, writer, conversation(past, writer.state.response()))
-            await self.caller.call(provider, request, step, writer, span, tries)
+            history = history or await self._history(run, writer)
+            await self.caller.call(provider, self._request(run, writer, history.items), step, writer, span, tries)
+
+    def _watches(self, run: RunRequest, provider: Provider) -> bool:
+        """Is it looked at, before each step, how full the model's window is?"""
+        policy = self.agents.compaction(run)
+        return policy is not None and policy.window(provider.context_window(run.model_id)) is not None
 
     async def _make_room(
-        self, run: RunRequest, writer: RunWriter, provider: Provider, past: Sequence[Response], trace: TraceContext,
+        self, run: RunRequest, writer: RunWriter, provider: Provider, history: History, trace: TraceContext,
         overflow: ProviderError | None = None,
     ) -> bool:  # fmt: skip
         """Sum the conversation up, where it has become too long for the model (`overflow`: so its provider says); was
@@ -209,10 +218,12 @@ class Driver:
         policy = self.agents.compaction(run)
         if policy is None:
             return False
-        current = writer.state.response()
-        request = self._request(run, writer, conversation(past, current))
-        compactor = Compactor(self.caller, self.tracing)
-        return await compactor.make_room(provider, request, [*past, current], policy, writer, trace, overflow)
+        request, compactor = self._request(run, writer, history.items), Compactor(self.caller, self.tracing)
+        return await compactor.make_room(provider, request, history.runs, policy, writer, trace, overflow)
+
+    async def _history(self, run: RunRequest, writer: RunWriter) -> History:
+        past, current = await earlier(self.store, run), writer.state.response()
+        return History([*past, current], conversation(past, current))
 
     def _request(self, run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
         return ModelRequest(
@@ -223,14 +234,6 @@ class Driver:
             thread_id=run.thread_id,
         )
 
-    async def _earlier(self, run: RunRequest) -> list[Response]:
-        """The runs that this one goes on from: those that led to the one it names, else its thread's."""
-        if run.previous_run_id is not None:
-            return await self.store.chain(run.previous_run_id)
-        if run.opens_thread:
-            return []
-        return [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
-
     def _generation(self, run: RunRequest, writer: RunWriter) -> Generation:
         """With the agent's tools. A tool that the model must call is called in the first step; forced in each, the run
         would never end."""
@@ -239,6 +242,15 @@ class Driver:
         if sum(step.purpose is None for step in writer.state.steps) > 1:
             generation = replace(generation, tool_choice=unforced(generation.tool_choice))
         return generation
+
+
+async def earlier(store: Store, run: RunRequest) -> list[Response]:
+    """The runs that this one goes on from: those that led to the one it names, else its thread's."""
+    if run.previous_run_id is not None:
+        return await store.chain(run.previous_run_id)
+    if run.opens_thread:
+        return []
+    return [past for past in await store.thread_runs(run.thread_id) if past.id != run.run_id]
 
 
 def _may_hear(command: Command) -> bool:

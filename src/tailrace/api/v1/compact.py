@@ -5,6 +5,7 @@ The model sums up, as it does within a run (fold/compaction.py); what comes back
 summary is no shorter than the conversation, the item holds the conversation itself, and stands alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, post
@@ -20,7 +21,9 @@ from tailrace.dialects.responses.items import said_item
 from tailrace.dialects.responses.sealed import seal_items
 from tailrace.dialects.responses.whole import said_usage
 from tailrace.fold.compaction import USER_TOKENS, ask, compaction_item, kept, refusal, summary_generation
-from tailrace.schema.items import MessageItem
+from tailrace.runs.drive import earlier
+from tailrace.runs.history import conversation
+from tailrace.schema.items import MessageItem, OutputItem
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import Response
 
@@ -41,7 +44,8 @@ async def compact_response(request: Request[Any, Any, Any], services: Injected) 
     if problem is not None:
         return Refused(envelopes.RESPONSES.tell(problem))
     said = [item.content for item in response.output_items[len(asked.input) :] if isinstance(item, MessageItem)]
-    return Json200(_compacted(run, response, "".join(said)))
+    items = conversation(await earlier(services.store, run), replace(response, output_items=run.input))
+    return Json200(_compacted(run, items, response, "".join(said)))
 
 
 async def _answered(services: Services, run: RunRequest, request: Request[Any, Any, Any]) -> Response:
@@ -49,13 +53,15 @@ async def _answered(services: Services, run: RunRequest, request: Request[Any, A
     return await ended(services, run.run_id)
 
 
-def _compacted(run: RunRequest, response: Response, summary: str) -> dict[str, Any]:
+def _compacted(
+    run: RunRequest, items: Sequence[OutputItem], response: Response, summary: str
+) -> dict[str, Any]:  # fmt: skip
     item = compaction_item(f"cmp_{_number(run)}", summary)
-    stays = kept(run.input, USER_TOKENS)
-    if refusal(run.input, item, response.finish_reason or "stop") is None:
+    stays = kept(items, USER_TOKENS)
+    if refusal(items, item, response.finish_reason or "stop") is None:
         sealed = seal_items([item])
     else:  # what is short enough, or could not be made shorter, is handed over as it is
-        sealed, stays = seal_items(run.input), []
+        sealed, stays = seal_items(list(items)), []
     return {
         "id": run.run_id,
         "object": "response.compaction",
