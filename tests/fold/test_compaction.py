@@ -141,6 +141,12 @@ def test_a_picture_that_has_no_room_goes():
     assert kept([seen, user("what is it?")], 1000) == [seen, user("what is it?")]
 
 
+def test_what_was_let_go_of_does_not_come_back():
+    """A later compaction that keeps more has only what the earlier one left."""
+    items = [user("oldest " * 40), said("x"), summary("one", user_tokens=0), user("newer"), said("y"), summary("two")]
+    assert texts(shortened(items)) == ["newer", f"{LEAD}two"]
+
+
 def test_reasoning_goes_with_its_step():
     """What is sealed stays with what came after the summary, and goes with what came before."""
     old, new = thought(kind="signature", data="old"), thought(kind="signature", data="new")

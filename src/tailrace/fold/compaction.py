@@ -97,18 +97,18 @@ def compaction_of(item: OutputItem) -> Compaction | None:
 
 
 def shortened(items: Sequence[OutputItem]) -> list[OutputItem]:
-    """The conversation from its last compaction on."""
-    place = next((place for place in reversed(range(len(items))) if compaction_of(items[place])), None)
-    if place is None:
-        return list(items)
-    item, before = items[place], items[:place]
-    said = compaction_of(item)
-    if said is None:
-        return list(items)
-    waits = min(said.waiting, waiting(before))
-    summary = MessageItem(id=item.id, content=LEAD + said.summary, origin="user")
-    told = before[: len(before) - waits]
-    return [*kept(told, said.user_tokens), summary, *before[len(before) - waits :], *items[place + 1 :]]
+    """The conversation from its last compaction on. Each is of what the one before it left: what that let go of does
+    not come back."""
+    left: list[OutputItem] = []
+    for item in items:
+        said = compaction_of(item)
+        if said is None:
+            left.append(item)
+            continue
+        told = len(left) - min(max(said.waiting, 0), waiting(left))
+        summary = MessageItem(id=item.id, content=LEAD + said.summary, origin="user")
+        left = [*kept(left[:told], said.user_tokens), summary, *left[told:]]
+    return left
 
 
 def kept(items: Sequence[OutputItem], tokens: int) -> list[OutputItem]:
@@ -116,7 +116,7 @@ def kept(items: Sequence[OutputItem], tokens: int) -> list[OutputItem]:
     that is longer than the rest of them is cut in its middle. An earlier summary is in the new one."""
     left, stays = tokens, list[OutputItem]()
     for item in reversed(items):
-        if not isinstance(item, MessageItem) or item.origin == "agent" or item.content.startswith(LEAD):
+        if not isinstance(item, MessageItem) or item.origin == "agent" or _is_summary(item):
             continue
         if item.origin == "system":
             stays.append(item)
@@ -130,11 +130,16 @@ def kept(items: Sequence[OutputItem], tokens: int) -> list[OutputItem]:
 
 def waiting(items: Sequence[OutputItem]) -> int:
     """How many messages at the end nobody has answered."""
-    return sum(1 for _ in takewhile(_is_waiting, reversed(items)))
+    return sum(1 for _ in takewhile(lambda item: _is_heard(item) and not _is_summary(item), reversed(items)))
 
 
-def _is_waiting(item: OutputItem) -> bool:
+def _is_heard(item: OutputItem) -> bool:
+    """Is it said to the agent, not by it?"""
     return isinstance(item, MessageItem) and item.origin != "agent"
+
+
+def _is_summary(item: OutputItem) -> bool:
+    return isinstance(item, MessageItem) and item.content.startswith(LEAD)
 
 
 def _cut(item: OutputItem, tokens: int) -> OutputItem:
@@ -159,7 +164,7 @@ def summed_up(items: Sequence[OutputItem]) -> list[OutputItem] | None:
     """What is to be summed up of a conversation: all but what waits for an answer. None where the agent has said and
     done nothing in it, since it was last summed up."""
     told = list(items[: len(items) - waiting(items)])
-    return told if any(not _is_waiting(item) for item in told) else None
+    return told if any(not _is_heard(item) for item in told) else None
 
 
 def fitted(items: Sequence[OutputItem], tokens: int) -> list[OutputItem]:
@@ -180,7 +185,7 @@ def _begins_turn(before: OutputItem, item: OutputItem) -> bool:
     """May the conversation begin with `item`? Not within a turn of the agent, nor between its calls and outputs."""
     if isinstance(item, FunctionCallOutputItem):
         return False
-    return isinstance(before, FunctionCallOutputItem) or _is_waiting(before) or _is_waiting(item)
+    return isinstance(before, FunctionCallOutputItem) or _is_heard(before) or _is_heard(item)
 
 
 def summary_generation(generation: Generation) -> Generation:
@@ -222,7 +227,7 @@ def tokens_of(runs: Sequence[Response], items: Sequence[OutputItem], generation:
     counted = _counted(runs)
     if counted is None:
         return input_tokens(items, generation)
-    since = takewhile(lambda item: isinstance(item, FunctionCallOutputItem) or _is_waiting(item), reversed(items))
+    since = takewhile(lambda item: isinstance(item, FunctionCallOutputItem) or _is_heard(item), reversed(items))
     return counted + size(since)
 
 
