@@ -3,6 +3,7 @@
 import { Client } from "../stream/client.js";
 import { Unreachable } from "../stream/errors.js";
 import { pause } from "../stream/pause.js";
+import { Drafts } from "./drafts.js";
 import { Channel } from "./frame.js";
 import { newId } from "./ids.js";
 import { format, parse } from "./route.js";
@@ -34,6 +35,7 @@ export class Session extends Channel {
     this.tabs = new BroadcastChannel("tailrace");
     this.tabs.onmessage = ({ data }) => this.#heard(data);
     this.threads = new Threads(this);
+    this.drafts = new Drafts();
     this.connect();
   }
 
@@ -110,7 +112,7 @@ export class Session extends Channel {
 
   // --- where one is --------------------------------------------------------------------------------------------
 
-  /** Follow an address. */
+  /** Follow an address. What is typed next goes to where it leads: that is told at once. */
   async go(hash, { again = false } = {}) {
     const route = parse(hash);
     if (route.run && !route.thread) {
@@ -118,7 +120,7 @@ export class Session extends Channel {
       if (hash !== location.hash) return; // one has gone on meanwhile
     }
     this.route = route;
-    this.changed(SESSION);
+    this.changedNow(SESSION);
     if (route.thread !== this.thread.id) this.#open(new Thread(this.client, route.thread));
     else if (!again || this.thread.state === "ready") return;
     await this.quietly(() => this.thread.load());
@@ -126,14 +128,14 @@ export class Session extends Channel {
 
   visit(route) {
     const hash = format(route);
-    if (hash === location.hash) this.go(hash);
-    else location.hash = hash;
+    if (hash !== location.hash) location.hash = hash; // its event comes later, and finds us there
+    return this.go(hash);
   }
 
   #open(thread) {
     this.thread.leave();
     this.thread = thread;
-    this.changed(SESSION);
+    this.changedNow(SESSION);
   }
 
   async #threadOf(runId) {
@@ -148,20 +150,26 @@ export class Session extends Channel {
    * Throws what the server said against it.
    */
   async say(input, { inNew = false, title } = {}) {
-    const threadId = inNew ? null : this.thread.id;
+    const from = this.thread;
+    const threadId = inNew ? null : from.id;
     const body = { input, run_id: newId("run"), ...this.#asked(), ...(threadId ? { thread_id: threadId } : {}) };
     const begun = await this.guarded(() => this.#submit(body));
     if (!threadId) this.#named(begun.thread_id, title ?? titleOf(textOf(input.at(-1))));
-    if (this.thread.id !== begun.thread_id) {
-      const thread = new Thread(this.client, begun.thread_id);
-      thread.state = "ready"; // it holds this one run
-      this.#open(thread);
-    }
-    this.thread.begin(begun.run_id);
-    this.visit({ thread: begun.thread_id });
+    if (this.thread === from) this.#follow(begun); // else one has gone on meanwhile
     this.tabs.postMessage({ thread: begun.thread_id });
     this.look();
     return begun;
+  }
+
+  /** Look at what was begun. */
+  #follow({ thread_id, run_id }) {
+    if (this.thread.id !== thread_id) {
+      const thread = new Thread(this.client, thread_id);
+      thread.state = "ready"; // it holds this one run
+      this.#open(thread);
+    }
+    this.thread.begin(run_id);
+    this.visit({ thread: thread_id });
   }
 
   /** Model, agent and options, as they are chosen now. */

@@ -1,5 +1,6 @@
 // Where one writes: text, images by paste and drop, the model, and send or stop.
 
+import { DRAFT } from "../state/drafts.js";
 import { SESSION } from "../state/session.js";
 import { THREAD } from "../state/thread.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
@@ -26,26 +27,13 @@ function read(files) {
   );
 }
 
-/** What is written and not sent is kept per thread, as long as the tab lives. */
-function useDraft(threadId) {
-  const key = `tailrace.draft.${threadId ?? "new"}`;
-  const [text, write] = useState(() => sessionStorage.getItem(key) ?? "");
-  useEffect(() => write(sessionStorage.getItem(key) ?? ""), [key]);
-  const keep = (value) => {
-    write(value);
-    if (value) sessionStorage.setItem(key, value);
-    else sessionStorage.removeItem(key);
-  };
-  return [text, keep];
-}
-
-/** The images that go along, and what takes them in: a list of files, what was pasted, what was dropped. */
-function useImages(session) {
-  const [images, attach] = useState([]);
+/** What takes in the images that go along: a list of files, what was pasted, what was dropped. */
+function useImages(session, threadId) {
   const [isDropped, drop] = useState(false);
   const add = async (files) => {
-    const all = [...images, ...(await read(files))];
-    if (all.reduce((sum, image) => sum + image.size, 0) <= MOST_BYTES) attach(all);
+    const added = await read(files);
+    const images = [...session.drafts.of(threadId).images, ...added];
+    if (images.reduce((sum, image) => sum + image.size, 0) <= MOST_BYTES) session.drafts.change(threadId, { images });
     else session.toast("These images are too large: 8 MB at most, all together.", { isError: true });
   };
   const onPaste = (event) => {
@@ -61,7 +49,7 @@ function useImages(session) {
     drop(false);
     add(event.dataTransfer.files);
   };
-  return { images, attach, add, onPaste, isDropped, dropping: { onDragOver, onDragLeave: () => drop(false), onDrop } };
+  return { add, onPaste, isDropped, dropping: { onDragOver, onDragLeave: () => drop(false), onDrop } };
 }
 
 /** The message as it is sent. */
@@ -73,11 +61,14 @@ function messageOf(text, images) {
 
 export function Composer({ session, thread, act }) {
   useTopic(thread, THREAD);
-  const [text, write] = useDraft(thread.id);
-  const { images, attach, add, onPaste, isDropped, dropping } = useImages(session);
-  const [isSending, sending] = useState(false);
+  const { drafts } = session;
+  useTopic(drafts, DRAFT);
+  const { text, images } = drafts.of(thread.id);
+  const { add, onPaste, isDropped, dropping } = useImages(session, thread.id);
+  const [sent, sending] = useState(null); // the thread whose message is on its way
   const area = useRef(null);
   const live = thread.live;
+  const isSending = sent === thread;
   const isEmpty = !text.trim() && !images.length;
 
   useLayoutEffect(() => {
@@ -91,24 +82,23 @@ export function Composer({ session, thread, act }) {
   const send = async (event) => {
     event.preventDefault();
     if (isEmpty || live || isSending) return;
-    sending(true);
+    sending(thread);
     try {
       await act.say(messageOf(text, images));
-      write("");
-      attach([]);
+      drafts.clear(thread.id); // its run is there by now: the page is never empty and idle in between
     } catch {
       area.current.focus(); // what was written stays; why it was not sent has been said
     } finally {
-      sending(false);
+      sending(null);
     }
   };
   const keys = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
   };
   return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${send} ...${dropping}>
-    <${Images} images=${images} remove=${(image) => attach(images.filter((one) => one !== image))} />
-    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder="Say something" value=${text}
-      onInput=${(event) => write(event.target.value)} onKeyDown=${keys} onPaste=${onPaste} />
+    <${Images} images=${images} remove=${(image) => drafts.change(thread.id, { images: images.filter((one) => one !== image) })} />
+    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder="Say something" value=${text} readonly=${isSending}
+      onInput=${(event) => drafts.change(thread.id, { text: event.target.value })} onKeyDown=${keys} onPaste=${onPaste} />
     <div class="row">
       <${Choices} session=${session} add=${add} />
       <span class="space" />
