@@ -148,6 +148,11 @@ export class Reducer {
     return this.unanswered.filter((call) => !clients || clients.includes(call.name));
   }
 
+  /** The approvals asked for an item, oldest first; one that is decided has its `resolution`. */
+  approvalsOf(itemId) {
+    return [...this.approvals.values()].filter((approval) => approval.item_id === itemId);
+  }
+
   get #waits() {
     return this.awaited.length > 0 || [...this.approvals.values()].some((approval) => !approval.resolution);
   }

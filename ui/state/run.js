@@ -14,7 +14,7 @@ export const EVENTS = "events";
 
 /**
  * Shown from a snapshot at once, where there is one; a live run's log is then read from its beginning, because a
- * snapshot does not say who waits for an approval, and takes the snapshot's place when it has come as far.
+ * snapshot does not say when its items grew, and takes the snapshot's place when it has come as far.
  */
 export class Run extends Channel {
   events = [];
@@ -62,7 +62,7 @@ export class Run extends Channel {
 
   /** The item that an approval is about. */
   #asked({ approval_id }) {
-    return this.facts.approvals.get(approval_id)?.item_id ?? WHOLE;
+    return this.building.approvals.get(approval_id)?.item_id ?? WHOLE;
   }
 
   /** Read the log to its end; resolves when that has come, or never will. Asked for again, it is the same reading. */
