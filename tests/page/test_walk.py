@@ -144,6 +144,60 @@ async def test_what_is_typed_at_once_goes_where_one_went(page: Watched):
     await expect(page.label("Message")).to_have_value("for later")
 
 
+async def test_a_run_is_told_something_while_it_works(page: Watched, provider: ScriptedUpstream, shots: Path):
+    """Now, to the run at hand, or as the next turn: both are shown waiting, survive a refresh, and are heard once."""
+    provider.enqueue(
+        [Text("I turn right. "), Gate("told"), Text("There.")], [Text("Left it is.")], [Text("Next, the north.")]
+    )
+    await page.say("find the sea")
+    await expect(page.answer).to_contain_text("I turn right.")
+    waiting = page.page.get_by_role("article", name="You, not heard yet")
+    await page.write("rather left")
+    await expect(waiting).to_contain_text("rather left")
+    await expect(page.label("Message")).to_have_value("")
+    await page.label("Message").fill("and what comes next?")
+    await expect(page.page.get_by_role("button", name="Tell it now")).to_be_visible()
+    await page.page.screenshot(path=shots / "steering.png")
+    await page.check_access()
+    await page.page.get_by_role("button", name="Queue").click()
+    await expect(waiting).to_contain_text(["rather left", "and what comes next?"])
+    await page.page.reload()
+    await expect(waiting).to_contain_text(["Waiting: it is heard after the step at hand", "Queued: it begins when"])
+    provider.gate("told").open()
+    await expect(page.answer).to_contain_text("Next, the north.")
+    await page.ended()
+    await expect(waiting).to_have_count(0)
+    await expect(page.page.locator("article.asked")).to_contain_text(
+        ["find the sea", "rather left", "and what comes next?"]
+    )
+    heard = [
+        one["content"][0]["text"] for one in provider.requests[-1].body["input"] if one.get("role") in {"user", None}
+    ]
+    assert heard == ["find the sea", "rather left", "and what comes next?"]
+
+
+async def test_what_a_run_did_not_hear_comes_back(page: Watched, provider: ScriptedUpstream):
+    """It was stopped before: the words are in the field again; a turn that waits can be taken back."""
+    provider.enqueue([Text("I go. "), Gate("unheard")])
+    await page.say("go")
+    await expect(page.answer).to_contain_text("I go.")
+    await page.write("not so fast")
+    waiting = page.page.get_by_role("article", name="You, not heard yet")
+    await expect(waiting).to_contain_text("not so fast")
+    await page.label("Message").fill("and then?")
+    await page.label("Message").press("Alt+Enter")
+    await expect(waiting).to_have_count(2)
+    await page.label("Take it back").click()
+    await expect(waiting).to_have_count(1)
+    await page.label("Message").fill("said later")
+    await page.label("Stop").click()
+    await page.ended()
+    await expect(page.label("Message")).to_have_value("not so fast\n\nsaid later")
+    await expect(page.page.get_by_role("status").filter(has_text="before it heard")).to_be_visible()
+    provider.gate("unheard").open()
+    assert provider.requests[-1].body["input"][-1]["content"][0]["text"] == "go"
+
+
 async def test_an_error_is_told_where_it_happened(page: Watched):
     """The words of the error, its code, and that another try is worth it."""
     await page.say("an error, please")

@@ -9,12 +9,13 @@ import { newId } from "./ids.js";
 import { format, parse } from "./route.js";
 import { Thread } from "./thread.js";
 import { Threads, titleOf } from "./threads.js";
+import { Waiting } from "./waiting.js";
 
 export const SESSION = "session";
 export const TOASTS = "toasts";
 const LOOK_MS = 4000; // between looks at the list, while somebody looks at the page
 const UNSEEN_MS = 60_000;
-const SUBMIT_TRIES = 4;
+const TRIES = 4; // of what is sent until it is answered
 const IN_BETWEEN = new Set([502, 503, 504]); // how a proxy says that the server behind it cannot be reached
 const TOAST_MS = 6000;
 
@@ -36,6 +37,7 @@ export class Session extends Channel {
     this.tabs.onmessage = ({ data }) => this.#heard(data);
     this.threads = new Threads(this);
     this.drafts = new Drafts();
+    this.waiting = new Waiting();
     this.connect();
   }
 
@@ -43,7 +45,7 @@ export class Session extends Channel {
   connect() {
     this.client = new Client(this.settings.get("url") || this.home, { key: this.settings.get("key") });
     this.thread?.leave();
-    this.thread = new Thread(this.client, null);
+    this.thread = this.#threadFrom(null);
     this.threads.known.clear();
     this.threads.isLoaded = false;
   }
@@ -121,7 +123,7 @@ export class Session extends Channel {
     }
     this.route = route;
     this.changedNow(SESSION);
-    if (route.thread !== this.thread.id) this.#open(new Thread(this.client, route.thread));
+    if (route.thread !== this.thread.id) this.#open(this.#threadFrom(route.thread));
     else if (!again || this.thread.state === "ready") return;
     await this.quietly(() => this.thread.load());
   }
@@ -138,6 +140,10 @@ export class Session extends Channel {
     this.changedNow(SESSION);
   }
 
+  #threadFrom(threadId) {
+    return new Thread(this.client, threadId, (run) => this.#settle(run));
+  }
+
   async #threadOf(runId) {
     const run = await this.quietly(() => this.client.run(runId));
     return run?.thread_id ?? null;
@@ -145,16 +151,52 @@ export class Session extends Channel {
 
   // --- what is done --------------------------------------------------------------------------------------------
 
+  /** Say what stands in the open thread's draft; with `whenBusy` "enqueue", as a turn that waits for the run at work. */
+  async send(message, { whenBusy } = {}) {
+    const { id } = this.thread;
+    await this.say([message], { whenBusy });
+    this.drafts.clear(id);
+  }
+
+  /** Say what stands in the open thread's draft to a run at work: its model hears it after the step at hand. */
+  async steer(run, text) {
+    const { id: thread } = this.thread;
+    const id = newId("said");
+    await this.guarded(() => surely(() => this.client.say(run.id, text, id)));
+    this.drafts.clear(thread);
+    this.waiting.add({ id, thread, run: run.id, text });
+    this.#settle(run); // it may have heard it, or ended, by now
+  }
+
+  /** What was said to a run that ended without hearing it goes back to where it was written. */
+  #settle(run) {
+    const unheard = this.waiting.settle(run);
+    if (!unheard.length) return;
+    const [{ thread }] = unheard;
+    const texts = [...unheard.map(({ text }) => text), this.drafts.of(thread).text];
+    this.drafts.change(thread, { text: texts.filter(Boolean).join("\n\n") });
+    this.toast("The run ended before it heard what you said. It is back in the message field.");
+  }
+
   /**
    * Say something: `input` is a list of messages. In the open thread, or with `inNew` in a new one (titled `title`).
    * Throws what the server said against it.
    */
-  async say(input, { inNew = false, title } = {}) {
+  async say(input, { inNew = false, title, whenBusy } = {}) {
     const from = this.thread;
     const threadId = inNew ? null : from.id;
-    const body = { input, run_id: newId("run"), ...this.#asked(), ...(threadId ? { thread_id: threadId } : {}) };
-    const begun = await this.guarded(() => this.#submit(body));
-    if (!threadId) this.#named(begun.thread_id, title ?? titleOf(textOf(input.at(-1))));
+    const body = {
+      input,
+      run_id: newId("run"),
+      ...this.#asked(),
+      ...(threadId ? { thread_id: threadId } : {}),
+      ...(whenBusy ? { when_busy: whenBusy } : {}),
+    };
+    const isQueued = from.live !== undefined && !inNew;
+    const begun = await this.guarded(() => surely(() => this.client.submit(body)));
+    const text = textOf(input.at(-1));
+    this.waiting.add({ id: begun.run_id, thread: begun.thread_id, run: begun.run_id, text, isQueued });
+    if (!threadId) this.#named(begun.thread_id, title ?? titleOf(text));
     if (this.thread === from) this.#follow(begun); // else one has gone on meanwhile
     this.tabs.postMessage({ thread: begun.thread_id });
     this.look();
@@ -164,7 +206,7 @@ export class Session extends Channel {
   /** Look at what was begun. */
   #follow({ thread_id, run_id }) {
     if (this.thread.id !== thread_id) {
-      const thread = new Thread(this.client, thread_id);
+      const thread = this.#threadFrom(thread_id);
       thread.state = "ready"; // it holds this one run
       this.#open(thread);
     }
@@ -184,18 +226,6 @@ export class Session extends Channel {
     };
   }
 
-  /** The same run however often it is sent, because the run's id is chosen here. */
-  async #submit(body) {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await this.client.submit(body);
-      } catch (error) {
-        if (!(error instanceof Unreachable) || tries === SUBMIT_TRIES) throw error;
-        await pause(500 * tries);
-      }
-    }
-  }
-
   #named(threadId, title) {
     this.threads.names.set(threadId, title);
     this.quietly(() => this.threads.change(threadId, { title }));
@@ -212,8 +242,9 @@ export class Session extends Channel {
     return this.say([...before, message], { inNew: true, title: titleOf(textOf(message)) });
   }
 
-  stop(run) {
-    return this.guarded(() => this.client.cancel(run.id));
+  async stop(run) {
+    await this.guarded(() => this.client.cancel(run.id));
+    run.read(); // one that had not begun was not being read
   }
 
   /** Something is said against it, unless it works. Throws no more than `job` does. */
@@ -266,6 +297,18 @@ export class Session extends Channel {
   #heard({ thread }) {
     if (thread === this.thread.id) this.quietly(() => this.thread.load());
     this.look();
+  }
+}
+
+/** Do what has the same effect however often it is sent (its id is chosen here) until it is answered. */
+async function surely(job) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await job();
+    } catch (error) {
+      if (!(error instanceof Unreachable) || tries === TRIES) throw error;
+      await pause(500 * tries);
+    }
   }
 }
 

@@ -1,20 +1,20 @@
 // The thread that is open: its runs in order, each live one being read.
 
-import { hasEnded } from "./fold.js";
 import { Channel } from "./frame.js";
-import { Run, STATUS } from "./run.js";
+import { Run, STATUS, WHOLE } from "./run.js";
 
 export const THREAD = "thread";
 
-/** `id` is null for a thread that does not exist yet. */
+/** `id` is null for a thread that does not exist yet; `onRun` is told of each run that there is, and that changed. */
 export class Thread extends Channel {
   runs = [];
   state = "loading"; // "ready", "missing", "failed"
   error = null;
 
-  constructor(client, id) {
+  constructor(client, id, onRun = () => {}) {
     super();
     this.client = client;
+    this.onRun = onRun;
     this.id = id;
     if (id === null) this.state = "ready";
   }
@@ -25,9 +25,9 @@ export class Thread extends Channel {
     try {
       const { runs, history: _all, ...thread } = await this.client.thread(this.id);
       this.meta = thread;
-      for (const snapshot of runs)
-        if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot), snapshot);
+      for (const snapshot of runs) if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot));
       this.#order(runs.map((run) => run.id));
+      this.resume();
       this.state = "ready";
       this.error = null;
     } catch (error) {
@@ -54,13 +54,23 @@ export class Thread extends Channel {
   /** A run that was just begun here. */
   begin(runId) {
     if (!this.find(runId)) this.#add(new Run(this.client, runId));
+    this.resume();
     this.changed(THREAD);
   }
 
-  #add(run, snapshot = null) {
+  #add(run) {
     this.runs.push(run);
-    run.on(STATUS, () => this.changed(THREAD));
-    if (!snapshot || !hasEnded(snapshot.status)) run.read().then(() => this.changed(THREAD));
+    this.onRun(run);
+    run.on(STATUS, () => {
+      this.changed(THREAD);
+      if (run.ended) this.resume(); // it may be the next one's turn
+    });
+    run.on(WHOLE, () => this.onRun(run));
+  }
+
+  /** Has the run begun, or is it about to? Browsers have few connections for a server: one that waits takes none. */
+  #isAtWork(run) {
+    return !run.ended && (run.reducer.status !== "queued" || run === this.live);
   }
 
   /** The run that holds the thread, if there is one. */
@@ -72,9 +82,9 @@ export class Thread extends Channel {
     return this.runs.at(-1);
   }
 
-  /** Go on reading what was given up: for want of a key, or while nobody looked. */
+  /** Read what is at work, also what was given up: for want of a key, or while nobody looked. */
   resume() {
-    for (const run of this.runs) if (!run.ended && !run.isReading) run.read().then(() => this.changed(THREAD));
+    for (const run of this.runs) if (this.#isAtWork(run) && !run.isReading) run.read().then(() => this.changed(THREAD));
   }
 
   /** Read no more for now. */

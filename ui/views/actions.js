@@ -10,7 +10,9 @@ export function actions(session, { open, list }) {
   const quiet = (job) => told(job).catch(() => {});
   const { settings, threads } = session;
   return {
-    say: (message) => told(() => session.say([message])),
+    say: (message, how) => told(() => session.send(message, how)),
+    steer: (run, text) => told(() => session.steer(run, text)),
+    waiting: session.waiting,
     retry: (run) => quiet(() => session.retry(run)),
     resend: (run, message) => told(() => session.resend(run, message)),
     stop: (run) => quiet(() => session.stop(run)),

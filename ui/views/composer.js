@@ -79,34 +79,49 @@ export function Composer({ session, thread, act }) {
     if (matchMedia("(hover: hover)").matches) area.current.focus();
   }, [thread]);
 
-  const send = async (event) => {
-    event.preventDefault();
-    if (isEmpty || live || isSending) return;
+  const send = async (job) => {
+    if (isEmpty || isSending) return;
     sending(thread);
     try {
-      await act.say(messageOf(text, images));
-      drafts.clear(thread.id); // its run is there by now: the page is never empty and idle in between
+      await job();
     } catch {
       area.current.focus(); // what was written stays; why it was not sent has been said
     } finally {
       sending(null);
     }
   };
+  const queue = () => send(() => act.say(messageOf(text, images), { whenBusy: "enqueue" }));
+  const steer = () => send(() => act.steer(live, text));
+  const canSteer = live && !images.length; // a run at work hears text
+  const say = live ? (canSteer ? steer : queue) : () => send(() => act.say(messageOf(text, images)));
   const keys = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    if (live && (event.altKey || event.ctrlKey || event.metaKey)) queue();
+    else say();
   };
-  return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${send} ...${dropping}>
+  const submit = (event) => {
+    event.preventDefault();
+    say();
+  };
+  return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${submit} ...${dropping}>
     <${Images} images=${images} remove=${(image) => drafts.change(thread.id, { images: images.filter((one) => one !== image) })} />
-    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder="Say something" value=${text} readonly=${isSending}
+    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder=${live ? "Say something while it works" : "Say something"} value=${text} readonly=${isSending}
       onInput=${(event) => drafts.change(thread.id, { text: event.target.value })} onKeyDown=${keys} onPaste=${onPaste} />
     <div class="row">
       <${Choices} session=${session} add=${add} />
       <span class="space" />
+      ${live && !isEmpty && html`<${Busy} canSteer=${canSteer} isOff=${isSending} queue=${queue} />`}
       ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
     </div>
   </form>`;
 }
 
+/** What can be done with words while a run works. */
+const Busy = ({ canSteer, isOff, queue }) => html`<span class="busy" role="group" aria-label="While it works">
+    <button type="button" disabled=${isOff} onClick=${queue} title="A turn of its own, when this run has ended (Alt+Enter)">Queue</button>
+    ${canSteer && html`<button type="submit" class="primary" disabled=${isOff} title="To the run at work: heard after the step at hand (Enter)">Tell it now</button>`}
+  </span>`;
 const Stop = ({ stop }) =>
   html`<button type="button" class="round stop" data-stop onClick=${stop} aria-label="Stop" title="Stop (Esc)"><${Icon} name="stop" /></button>`;
 const Send = ({ isOff }) =>
