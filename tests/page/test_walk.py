@@ -96,9 +96,10 @@ async def test_a_tool_call_grows_waits_and_is_answered(page: Watched, provider: 
     await page.page.screenshot(path=shots / "tools.png")
 
 
-async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedUpstream):
-    """What was cut off stays where it was; a question is asked again, or in other words in a thread of its own."""
-    provider.enqueue([Text("This will not "), Gate("never")], [Text("Second try.")], [Text("Edited.")])
+async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedUpstream, shots: Path):
+    """A question is asked again, or in other words, from where it was asked; what came of it before is a branch."""
+    provider.enqueue([Text("This will not "), Gate("never")])
+    provider.enqueue(*([Text(text)] for text in ("Second try.", "And on.", "Edited.", "Last.")))
     await page.say("first words")
     await expect(page.answer).to_contain_text("This will not")
     await page.label("Stop").click()
@@ -109,17 +110,40 @@ async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedU
     await page.page.locator("[data-retry]").click()
     await expect(page.answer).to_have_text(re.compile("Second try."))
     await page.ended()
-    first = page.thread_id
-    await page.press("e")
+    await expect(page.page.locator(".broken.cancelled")).to_have_count(0)
+    branches = page.page.get_by_role("group", name="Branches")
+    await expect(branches).to_contain_text("2 / 2")
+    await page.say("go on")
+    await page.ended()
+    thread = page.thread_id
+    await page.label("Edit and send again").first.click()
     await page.label("Edit the message").fill("other words")
     await page.label("Edit the message").press("Enter")
     await expect(page.answer).to_contain_text("Edited.")
     await page.ended()
-    assert page.thread_id != first
-    assert [one["content"][0]["text"] for one in provider.requests[-1].body["input"] if one["role"] == "user"] == [
-        "first words", "other words",
-    ]  # fmt: skip
-    await expect(page.page.get_by_role("navigation").get_by_role("link")).to_contain_text(["other words"])
+    assert page.thread_id == thread
+    assert asked(provider) == ["other words"]
+    await expect(page.page.locator("article.asked")).to_have_count(1)
+    await expect(branches).to_contain_text("3 / 3")
+    await page.page.screenshot(path=shots / "branches.png")
+    await page.check_access()
+    await page.label("The branch before").click()
+    await expect(page.page.locator("article.asked")).to_contain_text(["first words", "go on"])
+    await expect(page.answer).to_contain_text("And on.")
+    await page.say("from here")
+    await expect(page.answer).to_contain_text("Last.")
+    assert asked(provider) == ["first words", "go on", "from here"]
+    await page.ended()
+    await page.page.reload()  # the newest branch
+    await expect(page.page.locator("article.asked")).to_contain_text(["first words", "go on", "from here"])
+    await page.label("The branch behind").click()
+    await expect(page.answer).to_contain_text("Edited.")
+
+
+def asked(provider: ScriptedUpstream) -> list[str]:
+    """What the user said, as the model was last told."""
+    messages = provider.requests[-1].body["input"]
+    return [one["content"][0]["text"] for one in messages if one.get("role") == "user"]
 
 
 async def test_what_is_typed_at_once_goes_where_one_went(page: Watched):
@@ -170,10 +194,7 @@ async def test_a_run_is_told_something_while_it_works(page: Watched, provider: S
     await expect(page.page.locator("article.asked")).to_contain_text(
         ["find the sea", "rather left", "and what comes next?"]
     )
-    heard = [
-        one["content"][0]["text"] for one in provider.requests[-1].body["input"] if one.get("role") in {"user", None}
-    ]
-    assert heard == ["find the sea", "rather left", "and what comes next?"]
+    assert asked(provider) == ["find the sea", "rather left", "and what comes next?"]
 
 
 async def test_what_a_run_did_not_hear_comes_back(page: Watched, provider: ScriptedUpstream):

@@ -20,6 +20,7 @@ export class Run extends Channel {
   events = [];
   connection = "idle"; // "live", "waiting" (to connect again), "ended", "failed"
   error = null;
+  after = undefined; // the run of its thread that it goes on from: null for none, undefined for the one made before it
   isReplay = false; // fed from a log that is over, not by a connection
   #whole = null; // the promise of the whole log
   #aborter = null;
@@ -28,6 +29,7 @@ export class Run extends Channel {
     super();
     this.client = client;
     this.id = id;
+    this.after = snapshot?.after_run_id;
     this.reducer = new Reducer(snapshot);
     this.facts = new Facts();
     this.building = snapshot ? new Reducer() : this.reducer;

@@ -124,8 +124,15 @@ export class Session extends Channel {
     this.route = route;
     this.changedNow(SESSION);
     if (route.thread !== this.thread.id) this.#open(this.#threadFrom(route.thread));
-    else if (!again || this.thread.state === "ready") return;
+    else if (!again || this.thread.state === "ready") return this.#show(route);
     await this.quietly(() => this.thread.load());
+    this.#show(route);
+  }
+
+  /** The run that an address names may be on a branch that is not shown. */
+  #show(route) {
+    const run = route === this.route && this.thread.find(route.run);
+    if (run && !this.thread.shown.includes(run)) this.thread.show(run);
   }
 
   visit(route) {
@@ -179,38 +186,39 @@ export class Session extends Channel {
   }
 
   /**
-   * Say something: `input` is a list of messages. In the open thread, or with `inNew` in a new one (titled `title`).
-   * Throws what the server said against it.
+   * Say something: `input` is a list of messages. In the open thread, behind what is shown of it, or behind the run
+   * `after` (null: at its beginning). Throws what the server said against it.
    */
-  async say(input, { inNew = false, title, whenBusy } = {}) {
+  async say(input, { whenBusy, after = this.thread.end } = {}) {
     const from = this.thread;
-    const threadId = inNew ? null : from.id;
+    const { id: threadId } = from;
     const body = {
       input,
       run_id: newId("run"),
       ...this.#asked(),
       ...(threadId ? { thread_id: threadId } : {}),
       ...(whenBusy ? { when_busy: whenBusy } : {}),
+      ...(after === undefined ? {} : { after_run_id: after }),
     };
-    const isQueued = from.live !== undefined && !inNew;
+    const isQueued = from.live !== undefined;
     const begun = await this.guarded(() => surely(() => this.client.submit(body)));
     const text = textOf(input.at(-1));
     this.waiting.add({ id: begun.run_id, thread: begun.thread_id, run: begun.run_id, text, isQueued });
-    if (!threadId) this.#named(begun.thread_id, title ?? titleOf(text));
-    if (this.thread === from) this.#follow(begun); // else one has gone on meanwhile
+    if (!threadId) this.#named(begun.thread_id, titleOf(text));
+    if (this.thread === from) this.#follow(begun, after); // else one has gone on meanwhile
     this.tabs.postMessage({ thread: begun.thread_id });
     this.look();
     return begun;
   }
 
   /** Look at what was begun. */
-  #follow({ thread_id, run_id }) {
+  #follow({ thread_id, run_id }, after) {
     if (this.thread.id !== thread_id) {
       const thread = this.#threadFrom(thread_id);
       thread.state = "ready"; // it holds this one run
       this.#open(thread);
     }
-    this.thread.begin(run_id);
+    this.thread.begin(run_id, after);
     this.visit({ thread: thread_id });
   }
 
@@ -231,15 +239,20 @@ export class Session extends Channel {
     this.quietly(() => this.threads.change(threadId, { title }));
   }
 
-  /** The same question again, in the same thread. */
+  /** The same question again, from where it was asked: both answers stay, as branches. */
   retry(run) {
-    return this.say(asked(run));
+    return this.#again(run, said(asked(run)));
   }
 
-  /** The same question in other words: in a new thread, which begins with what was said before it, as text. */
-  resend(run, message) {
-    const before = this.thread.runs.slice(0, this.thread.runs.indexOf(run)).flatMap((one) => said(one.reducer.items()));
-    return this.say([...before, message], { inNew: true, title: titleOf(textOf(message)) });
+  /** The same question in other words, from where it was asked: `message` in place of the item `id`. */
+  resend(run, id, message) {
+    const items = asked(run).map((item) => (item.id === id ? { ...item, parts: undefined, ...message } : item));
+    return this.#again(run, said(items));
+  }
+
+  #again(run, input) {
+    const before = this.thread.branches.parent(this.thread.runs, run);
+    return this.say(input, { after: before?.id ?? null });
   }
 
   async stop(run) {
@@ -317,17 +330,17 @@ export function textOf({ content, parts }) {
   return content ?? (parts ?? []).map((part) => part.text ?? "").join("");
 }
 
-/** What a run was asked, as the messages of a new one: those before the first item of the agent's. */
+/** What a run was asked: the messages before the first item of the agent's. */
 export function asked(run) {
   const items = run.reducer.items();
   const first = items.findIndex((item) => item.type !== "message" || item.origin === "agent");
-  return said(first < 0 ? items : items.slice(0, first));
+  return first < 0 ? items : items.slice(0, first);
 }
 
 /** The messages among these items, as they are sent. */
 function said(items) {
-  const messages = items.filter((item) => item.type === "message" && (item.content.trim() || item.parts));
-  return messages.map(({ origin, content, parts }) => ({
+  const messages = items.filter((item) => item.type === "message" && (item.content?.trim() || item.parts));
+  return messages.map(({ origin, content = "", parts }) => ({
     origin,
     ...(parts?.some((part) => part.type === "image" || part.type === "file") ? { parts } : { content }),
   }));

@@ -1,5 +1,6 @@
 // The thread that is open: its runs in order, each live one being read.
 
+import { Branches } from "./branches.js";
 import { Channel } from "./frame.js";
 import { Run, STATUS, WHOLE } from "./run.js";
 
@@ -7,7 +8,8 @@ export const THREAD = "thread";
 
 /** `id` is null for a thread that does not exist yet; `onRun` is told of each run that there is, and that changed. */
 export class Thread extends Channel {
-  runs = [];
+  runs = []; // all of them, in the order they were made
+  branches = new Branches();
   state = "loading"; // "ready", "missing", "failed"
   error = null;
 
@@ -51,11 +53,33 @@ export class Thread extends Channel {
     return this.runs.find((run) => run.id === runId);
   }
 
-  /** A run that was just begun here. */
-  begin(runId) {
-    if (!this.find(runId)) this.#add(new Run(this.client, runId));
+  /** A run that was just begun here; `after`: see Run. */
+  begin(runId, after) {
+    if (!this.find(runId)) {
+      const run = new Run(this.client, runId);
+      run.after = after;
+      this.#add(run);
+      this.branches.show(this.runs, run);
+    }
     this.resume();
     this.changed(THREAD);
+  }
+
+  /** Show the branch that this run is on. */
+  show(run) {
+    this.branches.show(this.runs, run);
+    this.changed(THREAD);
+  }
+
+  /** The runs that are shown: one branch. */
+  get shown() {
+    return this.branches.path(this.runs);
+  }
+
+  /** What a run must name to go on from the end of what is shown: nothing where that is the newest run. */
+  get end() {
+    const last = this.last;
+    return last === this.runs.at(-1) ? undefined : last.id;
   }
 
   #add(run) {
@@ -79,7 +103,7 @@ export class Thread extends Channel {
   }
 
   get last() {
-    return this.runs.at(-1);
+    return this.shown.at(-1);
   }
 
   /** Read what is at work, also what was given up: for want of a key, or while nobody looked. */

@@ -14,7 +14,8 @@ export function actions(session, { open, list }) {
     steer: (run, text) => told(() => session.steer(run, text)),
     waiting: session.waiting,
     retry: (run) => quiet(() => session.retry(run)),
-    resend: (run, message) => told(() => session.resend(run, message)),
+    resend: (run, id, message) => told(() => session.resend(run, id, message)),
+    branch: (run) => session.thread.show(run),
     stop: (run) => quiet(() => session.stop(run)),
     answer: (run, call, output, success) =>
       told(() => session.guarded(() => session.client.outputs(run.id, [{ call_id: call.call_id, output, success }]))),

@@ -34,7 +34,7 @@ function View({ item, ...rest }) {
 
 const VIEWS = {
   message: ({ run, item, grows, act }) =>
-    html`<${Message} item=${item} grows=${grows} onResend=${act.resend && ((message) => act.resend(run, message))} />`,
+    html`<${Message} item=${item} grows=${grows} onResend=${act.resend && isOpening(run, item.id) && ((message) => act.resend(run, item.id, message))} />`,
   reasoning: Reasoning,
   function_call({ run, item, answer, grows, times, act }) {
     const isAwaited =
@@ -63,6 +63,17 @@ const VIEWS = {
   error: (props) => html`<${Broken} ...${props} title=${CODES[props.item.code] ?? "It failed"} />`,
   cancelled: (props) => html`<${Broken} ...${props} title="Stopped" />`,
 };
+
+/** Is it of what the run was asked, and not said while it worked? */
+function isOpening(run, id) {
+  const { reducer } = run;
+  for (const each of reducer.itemIds) {
+    if (each === id) return true;
+    const { type, origin } = reducer.item(each);
+    if (type !== "message" || origin === "agent") return false;
+  }
+  return false;
+}
 
 /** How error codes are told (docs/protocol.md lists them). */
 export const CODES = {
