@@ -183,6 +183,11 @@ async def test_a_run_is_told_something_while_it_works(page: Watched, provider: S
     await expect(page.page.get_by_role("button", name="Tell it now")).to_be_visible()
     await page.page.screenshot(path=shots / "steering.png")
     await page.check_access()
+    await page.page.set_viewport_size({"width": 360, "height": 720})
+    for name in ("Queue", "Stop", "Copy the link to this"):
+        control = page.page.get_by_role("button", name=name)
+        await expect(control).to_be_in_viewport(ratio=1)
+    await page.page.screenshot(path=shots / "phone-steering.png")
     await page.page.get_by_role("button", name="Queue").click()
     await expect(waiting).to_contain_text(["rather left", "and what comes next?"])
     await page.page.reload()
@@ -354,6 +359,13 @@ async def test_light_dark_keyboard_and_phone(page: Watched, opened: Open, tailra
     assert await phone.page.evaluate("document.documentElement.scrollWidth") == 390
     await phone.page.screenshot(path=shots / "phone.png")
     await phone.check_access()
+    foot = phone.page.locator(".foot")
+    await expect(foot).to_be_in_viewport()
+    await foot.get_by_role("button", name="Log").click()
+    await expect(phone.page.locator(".event").first).to_be_visible()
+    await phone.page.screenshot(path=shots / "phone-log.png")
+    await phone.page.get_by_role("button", name="Close the log").click()
+    await expect(foot).to_be_in_viewport()  # the end is followed as before
     await phone.page.get_by_role("button", name="Threads").click()
     await expect(phone.page.get_by_role("button", name="New thread")).to_be_in_viewport()
     await phone.page.wait_for_timeout(200)

@@ -37,6 +37,7 @@ export function actions(session, { open, list }) {
     },
     inspect: (run) => session.visit({ thread: session.thread.id, run: run.id, log: true }),
     closeLog: () => session.visit({ thread: session.thread.id }),
+    options: () => open("options"),
     settings: () => open("settings"),
     help: () => open("help"),
     toggleSidebar: () => list((is) => !is),

@@ -5,7 +5,6 @@ import { SESSION } from "../state/session.js";
 import { THREAD } from "../state/thread.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
-import { Options } from "./options.js";
 import { Picker } from "./picker.js";
 
 const MOST_BYTES = 8 * 1024 * 1024; // of all images together; the server takes 16 MB in base64
@@ -109,10 +108,11 @@ export function Composer({ session, thread, act }) {
     <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder=${live ? "Say something while it works" : "Say something"} value=${text} readonly=${isSending}
       onInput=${(event) => drafts.change(thread.id, { text: event.target.value })} onKeyDown=${keys} onPaste=${onPaste} />
     <div class="row">
-      <${Choices} session=${session} add=${add} />
-      <span class="space" />
-      ${live && !isEmpty && html`<${Busy} canSteer=${canSteer} isOff=${isSending} queue=${queue} />`}
-      ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
+      <${Choices} session=${session} add=${add} act=${act} />
+      <span class="sends">
+        ${live && !isEmpty && html`<${Busy} canSteer=${canSteer} isOff=${isSending} queue=${queue} />`}
+        ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
+      </span>
     </div>
   </form>`;
 }
@@ -138,13 +138,12 @@ function Images({ images, remove }) {
 }
 
 /** Model, agent, options, and a button for images. */
-function Choices({ session, add }) {
+function Choices({ session, add, act }) {
   useTopic(session, SESSION);
   const { settings } = session;
   useTopic(settings, "model");
   useTopic(settings, "agent");
   useTopic(settings, "options");
-  const [isOpen, open] = useState(false);
   const file = useRef(null);
   const chosen = Object.keys(settings.get("options")).length;
   return html`
@@ -154,13 +153,12 @@ function Choices({ session, add }) {
         add(event.target.files);
         event.target.value = "";
       }} />
-    <button type="button" class=${classes("quiet", chosen && "chosen")} onClick=${() => open(true)} aria-label="How it is asked" title="Instructions, effort, tools"><${Icon} name="sliders" />${chosen > 0 && html`<span class="count">${chosen}</span>`}</button>
+    <button type="button" class=${classes("quiet", chosen && "chosen")} onClick=${act.options} aria-label="How it is asked" title="Instructions, effort, tools"><${Icon} name="sliders" />${chosen > 0 && html`<span class="count">${chosen}</span>`}</button>
     <${Picker} label="Model" value=${settings.get("model")} none="Default model" isFree=${true} options=${session.models.map((model) => ({ value: model, label: model }))}
       onChange=${(model) => settings.set("model", model)} />
     ${
       session.agents.length > 0 &&
       html`<${Picker} label="Agent" value=${settings.get("agent")} none="No agent"
       options=${session.agents.map(({ agent_id, model_id }) => ({ value: agent_id, label: agent_id, hint: model_id }))} onChange=${(agent) => settings.set("agent", agent)} />`
-    }
-    ${isOpen && html`<${Options} settings=${settings} onClose=${() => open(false)} />`}`;
+    }`;
 }

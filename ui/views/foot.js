@@ -91,5 +91,5 @@ function Numbers({ run }) {
       reducer.completedAt &&
       html`<span title="how long it took">${length(Math.max(0, reducer.completedAt - start.created_at))}</span>`,
   ];
-  return facts.filter(Boolean).map((fact, at) => html`<span key=${at} class="fact">${fact}</span>`);
+  return html`<span class="facts">${facts.filter(Boolean).map((fact, at) => html`<span key=${at} class="fact">${fact}</span>`)}</span>`;
 }

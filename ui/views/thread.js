@@ -39,6 +39,7 @@ function useWindow(rows, target) {
   const scroller = useRef(null);
   const content = useRef(null);
   const isFollowing = useRef(true);
+  const top = useRef(0);
   const before = useRef(null); // the scroller's height before rows were drawn above
   const [hidden, hide] = useState(() => Math.max(0, rows.length - FIRST));
   const at = rowOf(rows, target);
@@ -64,9 +65,11 @@ function useWindow(rows, target) {
     if (isFollowing.current && rows.length - hidden > MOST) hide(rows.length - FIRST);
   }, [rows.length]);
 
-  const onScroll = () => {
-    const { scrollTop, scrollHeight, clientHeight } = scroller.current;
-    isFollowing.current = scrollHeight - scrollTop - clientHeight < AT_END;
+  const onScroll = ({ currentTarget }) => {
+    const { scrollTop, scrollHeight, clientHeight } = currentTarget; // which may be gone from the page by now
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < AT_END;
+    isFollowing.current = isAtEnd || (isFollowing.current && scrollTop >= top.current); // what grows moves the end away
+    top.current = scrollTop;
     if (scrollTop < clientHeight && from > 0 && before.current === null) {
       before.current = scrollHeight;
       hide(Math.max(0, from - MORE));
