@@ -41,8 +41,8 @@ export class Reducer {
   #resume(snapshot) {
     this.lastSeq = snapshot.last_seq;
     if (snapshot.last_seq === 0) return;
-    const { id, turn_id, thread_id, agent_id, model_id, provider_id, created_at } = snapshot;
-    this.start = { response_id: id, turn_id, thread_id, agent_id, model_id, provider_id, created_at };
+    const { id, turn_id, thread_id, agent_id, model_id, provider_id, created_at, after_run_id } = snapshot;
+    this.start = { response_id: id, turn_id, thread_id, agent_id, model_id, provider_id, created_at, after_run_id };
     this.finishReason = snapshot.finish_reason;
     this.error = snapshot.error ?? null;
     this.steps = [...snapshot.steps];
@@ -101,6 +101,7 @@ export class Reducer {
       ...(this.error === null ? {} : { error: this.error }),
       last_seq: this.lastSeq,
       ...(this.approvals.size ? { approvals: [...this.approvals.values()] } : {}),
+      ...(start.after_run_id === undefined ? {} : { after_run_id: start.after_run_id }),
     };
   }
 
@@ -148,6 +149,11 @@ export class Reducer {
     return this.unanswered.filter((call) => !clients || clients.includes(call.name));
   }
 
+  /** The approvals asked for an item, oldest first; one that is decided has its `resolution`. */
+  approvalsOf(itemId) {
+    return [...this.approvals.values()].filter((approval) => approval.item_id === itemId);
+  }
+
   get #waits() {
     return this.awaited.length > 0 || [...this.approvals.values()].some((approval) => !approval.resolution);
   }
@@ -188,6 +194,7 @@ export class Reducer {
       finish_reason,
       usage,
       client_tools: this.steps.at(-1).client_tools,
+      purpose: this.steps.at(-1).purpose,
     });
     this.#usage = total(this.steps.map((one) => one.usage));
     if (ANSWERABLE.has(finish_reason) && this.awaited.length) this.status = "requires_action";
@@ -250,9 +257,9 @@ const HANDLERS = {
     run.start = start;
     return true;
   },
-  step_start(run, { step, provider_id, model_id, client_tools }) {
+  step_start(run, { step, provider_id, model_id, client_tools, purpose }) {
     run.status = "in_progress";
-    run.steps.push(present({ step, provider_id, model_id, client_tools }));
+    run.steps.push(present({ step, provider_id, model_id, client_tools, purpose }));
     return true;
   },
   step_done: (run, event) => run.stepEnded(event),

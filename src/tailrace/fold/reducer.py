@@ -90,6 +90,7 @@ class Reducer:
         self.start = ResponseStart(
             response_id=snapshot.id, turn_id=snapshot.turn_id, thread_id=snapshot.thread_id, agent_id=snapshot.agent_id,
             model_id=snapshot.model_id, provider_id=snapshot.provider_id, created_at=snapshot.created_at,
+            after_run_id=snapshot.after_run_id,
         )  # fmt: skip
         self.finish_reason, self.error = snapshot.finish_reason, snapshot.error
         self.steps = list(snapshot.steps)
@@ -144,6 +145,7 @@ class Reducer:
             updated_at=self._updated_at, completed_at=self._completed_at, status=self.status,
             output_items=self.items(), usage=self._usage, steps=list(self.steps), finish_reason=self.finish_reason,
             error=self.error, last_seq=self.last_seq, approvals=list(self.approvals.values()) or None,
+            after_run_id=start.after_run_id,
         )  # fmt: skip
 
     def items(self) -> list[OutputItem]:
@@ -203,8 +205,9 @@ class Reducer:
     def _on_step_start(self, event: StepStart) -> bool:
         self._set_status("in_progress")
         step = Step(
-            step=event.step, provider_id=event.provider_id, model_id=event.model_id, client_tools=event.client_tools
-        )
+            step=event.step, provider_id=event.provider_id, model_id=event.model_id, client_tools=event.client_tools,
+            purpose=event.purpose,
+        )  # fmt: skip
         self.steps.append(step)
         self._step_calls = []
         self.heard = False
@@ -216,11 +219,12 @@ class Reducer:
         self.steps[-1] = Step(
             step=event.step, provider_id=event.provider_id, model_id=event.model_id,
             provider_response_id=event.provider_response_id, finish_reason=event.finish_reason, usage=event.usage,
-            client_tools=self.steps[-1].client_tools,
+            client_tools=self.steps[-1].client_tools, purpose=self.steps[-1].purpose,
         )  # fmt: skip
         self._usage = usage.total(step.usage for step in self.steps)
-        self.repeats = self.repeats + 1 if self._step_calls == self._last_calls else 1
-        self._last_calls = self._step_calls
+        if self.steps[-1].purpose is None:
+            self.repeats = self.repeats + 1 if self._step_calls == self._last_calls else 1
+            self._last_calls = self._step_calls
         if event.finish_reason in ANSWERABLE and self._unanswered and self.awaited:
             self._set_status("requires_action")
         return True

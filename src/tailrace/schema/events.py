@@ -6,10 +6,10 @@ are inflated on reading: a log keeps only seq, timestamp, trace context and payl
 
 from typing import Any, Literal, get_args
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import ItemType, Origin, OutputItem
-from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Status, Usage
+from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Purpose, Status, Usage
 
 Channel = str  # refusal, summary, annotation, logprobs, input, output, image, …: what a delta grows besides main text
 
@@ -26,7 +26,8 @@ class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, froze
 
 
 class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
-    """The run exists. Always seq 1."""
+    """The run exists. Always seq 1. `after_run_id`: the run of its thread that it goes on from, null for none; absent:
+    the one made before it."""
 
     response_id: str
     turn_id: str
@@ -35,16 +36,18 @@ class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
     provider_id: str
     created_at: int
     agent_id: str | None = None
+    after_run_id: str | UnsetType | None = UNSET
 
 
 class StepStart(_Payload, tag="step_start", frozen=True, kw_only=True):
     """A model call begins; steps count from 1. `client_tools`: the tools whose calls are left to the client, where the
-    harness runs all others; absent: it runs none."""
+    harness runs all others; absent: it runs none. `purpose`: what the call is for, where that is not the answer."""
 
     step: int
     provider_id: str
     model_id: str
     client_tools: list[str] | None = None
+    purpose: Purpose | None = None
 
 
 class StepDone(_Payload, tag="step_done", frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import OutputItem
 
@@ -10,6 +10,8 @@ Status = Literal["queued", "in_progress", "requires_action", "complete", "error"
 FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "pause", "limit", "cancelled", "error"
 ]
+
+Purpose = Literal["compaction"]  # what a step is for that asks for no answer: the conversation is summed up
 
 Decision = Literal["approved", "approved_for_run", "denied", "expired"]
 
@@ -40,7 +42,7 @@ class ErrorInfo(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """One model call of a run, counted from 1. `client_tools`: see `step_start`."""
+    """One model call of a run, counted from 1. `client_tools`, `purpose`: see `step_start`."""
 
     step: int
     provider_id: str
@@ -49,6 +51,7 @@ class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     client_tools: list[str] | None = None
+    purpose: Purpose | None = None
 
 
 class Resolution(Struct, omit_defaults=True, kw_only=True, frozen=True):
@@ -72,7 +75,8 @@ class Approval(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """A run, whole: the fold of its log up to `last_seq`. Times are milliseconds since the epoch, UTC."""
+    """A run, whole: the fold of its log up to `last_seq`. Times are milliseconds since the epoch, UTC. `after_run_id`:
+    see `response_start`."""
 
     id: str
     turn_id: str
@@ -91,6 +95,7 @@ class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
     usage: Usage | None = None
     error: ErrorInfo | None = None
     approvals: list[Approval] | None = None
+    after_run_id: str | UnsetType | None = UNSET
 
     @property
     def pending(self) -> list[Approval]:

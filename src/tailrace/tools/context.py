@@ -15,7 +15,8 @@ class ToolContext:
 
     `run_id` and `call_id` together are the same at each attempt of a call: a key for idempotency. `environment`: what
     of the server's environment a child process may have. `emit`: output as it comes, for whoever watches; of any
-    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`.
+    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`. `approved`: a person has
+    allowed this very call.
     """
 
     run_id: str
@@ -24,6 +25,7 @@ class ToolContext:
     environment: Mapping[str, str]
     emit: Callable[[str], None]
     deadline: float
+    approved: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property

@@ -78,12 +78,14 @@ class ToolRunner:
         emit: Callable[[str], None],
         cancel: asyncio.Event,
         begin: Callable[[], Awaitable[None]] | None = None,
+        approved: bool = False,
     ) -> ToolResult:
         """Run a call; its answer is what the model sees.
 
         `emit` takes output as it comes (a callback on the loop: it must not wait); once `cancel` is set, the call is
         answered within a second: its own output so far, `cancelled`. Calls of a tool beyond its `parallel` wait; when
-        the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run.
+        the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run. `approved`: a
+        person has allowed it.
         """
         place = self._places.setdefault(call.tool.name, asyncio.Semaphore(call.tool.limits.parallel))
         waiting, taken = asyncio.ensure_future(place.acquire()), False
@@ -100,7 +102,7 @@ class ToolRunner:
         except BaseException:
             place.release()
             raise
-        return await self._in_place(call, place, run_id, emit, cancel)
+        return await self._in_place(call, place, run_id, emit, cancel, approved=approved)
 
     async def _in_place(
         self,
@@ -109,6 +111,8 @@ class ToolRunner:
         run_id: str,
         emit: Callable[[str], None],
         cancel: asyncio.Event,
+        *,
+        approved: bool,
     ) -> ToolResult:
         limits = call.tool.limits
         deltas = Deltas(emit, limits.output_bytes)
@@ -119,6 +123,7 @@ class ToolRunner:
             environment=self.environment,
             emit=deltas.emit,
             deadline=time.monotonic() + limits.timeout_s,
+            approved=approved,
         )
         task = asyncio.ensure_future(_called(call, context))
         self._running.add(task)  # nobody else may hold it, if it does not stop
