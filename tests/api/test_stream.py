@@ -57,6 +57,34 @@ async def test_the_wire_form_of_the_stream(server: Served):
     assert broken("native", body) == set()
 
 
+async def test_a_connection_that_has_gone_silent_is_left_for_another(server: Served):
+    """As a firewall leaves it that forgot of it: nobody closes it, and nothing comes."""
+    server.upstream.enqueue([Text("all of it")])
+    run_id = (await server.client.submit(prompt="hello"))["run_id"]
+    kept: list[asyncio.StreamWriter] = []
+
+    async def front(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        kept.append(writer)
+        if len(kept) == 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+        back.write(asked.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        while data := await there.read(4096):
+            writer.write(data)
+        back.close()
+        writer.close()
+
+    async with await asyncio.start_server(front, "127.0.0.1", 0) as listening, asyncio.timeout(20):
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with Client(url, retry_s=0.01, silence_s=1.0) as client:
+            events = [event async for event in client.events(run_id)]
+        kept[0].close()
+    assert [event.seq for event in events] == list(range(1, (await server.client.run(run_id)).last_seq + 1))
+    assert len(kept) == 2
+
+
 async def test_one_client_reads_as_many_streams_as_it_is_asked_for(server: Served):
     """All at once, and it can still ask for something else beside them."""
     server.upstream.enqueue([Text("half"), Gate("middle"), Text(" and half")])
