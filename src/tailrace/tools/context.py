@@ -2,11 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from tailrace.schema.response import Question, Resolution
 from tailrace.tools.errors import ToolCancelled, ToolTimedOut
 from tailrace.tools.workspace import Workspace
+
+Ask = Callable[[Question], Awaitable[Resolution]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class ToolContext:
     emit: Callable[[str], None]
     deadline: float
     cancelled: threading.Event = field(default_factory=threading.Event)
+    ask: Ask | None = None
 
     @property
     def remaining_s(self) -> float:

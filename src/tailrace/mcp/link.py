@@ -1,0 +1,29 @@
+"""The way to a server, whatever it is made of."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from mcp.client._transport import TransportStreams as Streams
+
+MOST_BYTES = 16 * 1024 * 1024  # of one message; what is longer is no answer that anybody could use
+
+__all__ = ["MOST_BYTES", "Link", "LoginNeeded", "Streams", "Unavailable"]
+
+
+class Unavailable(Exception):
+    """The server cannot be asked, and to try again is of no use before somebody has done something."""
+
+
+class LoginNeeded(Unavailable):
+    """There is no token for it that it takes."""
+
+
+class Link(Protocol):
+    """One connection. `closed`: it is over; `reason`: why, where that is known."""
+
+    closed: asyncio.Event
+    reason: str | None
+
+    def connect(self) -> AbstractAsyncContextManager[Streams]:
+        """The streams of messages from and to the server, to the end of the block."""
