@@ -16,8 +16,9 @@ class McpServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     In all of these, `{NAME}` stands for an environment variable and `{NAME:default}` for it or else the default.
     `allow`, `deny`, `idempotent`: patterns of the server's own names of its tools: those that are offered, those that
-    are not, those that may be run again where a crash left their outcome unknown. `start_s`: for the server to start and
-    to say what it has; `timeout_s`, `output_bytes`: of a call; `parallel`: calls of the server at a time. Raises ValueError: it is neither of the two kinds, or both.
+    are not, those that may be run again where a crash left their outcome unknown. `start_s`: for the server to start
+    and to say what it has; `timeout_s`, `output_bytes`: of a call; `parallel`: calls of the server at a time. Raises
+    ValueError: it is neither of the two kinds, or both.
     """
 
     command: str | None = None

@@ -124,6 +124,8 @@ class Control:
             check(state.approvals[approval_id], given)
         asking = {approval.approval_id for approval in state.asking} & undecided.keys()
         if asking:  # who runs the call is the log's writer, and stays it: to open the log would stop the call
+            if state.status in ENDED:
+                raise Conflict(f"run {run.run_id} has ended", run_id=run.run_id)
             for approval_id in asking:
                 await self._answers.give(run.run_id, approval_id, undecided[approval_id])
             return
