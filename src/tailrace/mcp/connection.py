@@ -35,7 +35,7 @@ from tailrace import __version__
 from tailrace.mcp.config import McpServer, Standing, State
 from tailrace.mcp.content import result_of_call, result_of_resource
 from tailrace.mcp.elicitation import answer_of, question_of
-from tailrace.mcp.link import Link, LoginNeeded, Unavailable
+from tailrace.mcp.link import Link, LoginNeeded, Unavailable, first_of
 from tailrace.mcp.names import prefix
 from tailrace.mcp.offered import MOST_TOOLS, Offer, allowed, definition, offer_of, resource_tools
 from tailrace.mcp.secret import Secrets
@@ -156,7 +156,7 @@ class Connection:
             state = "needs_login" if isinstance(unavailable, LoginNeeded) else "not_set_up"
             error = str(unavailable)
         except Exception as failed:  # noqa: BLE001  # whatever the way to a server, or the SDK, raises: it is not there
-            cause = _cause(failed)
+            cause = first_of(failed)
             if session is not None:
                 session.unsent = isinstance(cause, httpx2.ConnectError)
             if isinstance(cause, LoginNeeded):
@@ -381,13 +381,6 @@ class _Lost(Exception):
 
 
 _US = Implementation(name="tailrace", version=__version__)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first of a group of errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _words(error: BaseException) -> str:

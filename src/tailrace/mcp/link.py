@@ -8,7 +8,7 @@ from mcp.client._transport import TransportStreams as Streams
 
 MOST_BYTES = 16 * 1024 * 1024  # of one message; what is longer is no answer that anybody could use
 
-__all__ = ["MOST_BYTES", "Link", "LoginNeeded", "Streams", "Unavailable"]
+__all__ = ["MOST_BYTES", "Link", "LoginNeeded", "Streams", "Unavailable", "first_of"]
 
 
 class Unavailable(Exception):
@@ -27,3 +27,10 @@ class Link(Protocol):
 
     def connect(self) -> AbstractAsyncContextManager[Streams]:
         """The streams of messages from and to the server, to the end of the block."""
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The first of a group of errors, in which those of a connection come."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

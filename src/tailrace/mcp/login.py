@@ -6,10 +6,10 @@ where it cannot.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import (
     AuthorizationCodeResult,
@@ -22,8 +22,10 @@ from mcp.shared.auth import (
 from msgspec.structs import replace
 from pydantic import AnyUrl, BaseModel
 
-from tailrace.mcp.link import LoginNeeded
+from tailrace.mcp.http import Http
+from tailrace.mcp.link import LoginNeeded, first_of
 from tailrace.mcp.vault import Login, Vault
+from tailrace.schema.errors import TailraceError
 
 PATH = "/callback"
 _UNUSED = "http://127.0.0.1/callback"
@@ -104,7 +106,7 @@ class Callback:
     """Where the browser comes back to: a server on loopback, for one login (RFC 8252 §7.3)."""
 
     def __init__(self) -> None:
-        self._result: asyncio.Future[AuthorizationCodeResult] = asyncio.get_running_loop().create_future()
+        self._came: asyncio.Queue[AuthorizationCodeResult | LoginNeeded] = asyncio.Queue()
         app = web.Application()
         app.router.add_get(PATH, self._come)
         self._runner = web.AppRunner(app, access_log=None)
@@ -122,22 +124,37 @@ class Callback:
 
     async def result(self) -> AuthorizationCodeResult:
         """What it brings. Raises LoginNeeded where the person, or the server, said no."""
-        return await self._result
+        came = await self._came.get()
+        if isinstance(came, LoginNeeded):
+            raise came
+        return came
 
     async def _come(self, request: web.Request) -> web.Response:
         given = request.query
-        with suppress(asyncio.InvalidStateError):
-            if "code" in given:
-                code = AuthorizationCodeResult(code=given["code"], state=given.get("state"), iss=given.get("iss"))
-                self._result.set_result(code)
-            else:
-                said = given.get("error_description") or given.get("error") or "it came back without a code"
-                self._result.set_exception(LoginNeeded(f"the login was refused: {said}"))
+        if "code" in given:
+            code = AuthorizationCodeResult(code=given["code"], state=given.get("state"), iss=given.get("iss"))
+            self._came.put_nowait(code)
+        else:
+            said = given.get("error_description") or given.get("error") or "it came back without a code"
+            self._came.put_nowait(LoginNeeded(f"the login was refused: {said}"))
         return web.Response(text=_DONE, content_type="text/html")
 
 
-def interactive(
-    server: str, url: str, vault: Vault, callback: Callback, show: Callable[[str], Awaitable[None]]
-) -> OAuthClientProvider:
-    """What logs in anew, whatever there was before; `show` puts the address before the person."""
-    return _provider(server, url, vault, Login(), callback.url, show, callback.result)
+async def log_in(
+    server: str, url: str, headers: Mapping[str, str], vault: Vault, show: Callable[[str], Awaitable[None]]
+) -> int:
+    """Log in anew, whatever there was before; `show` puts the address before the person. How many tools there are.
+
+    Raises TailraceError: it was refused, or nobody asked for it.
+    """
+    try:
+        async with Callback() as callback:
+            auth = _provider(server, url, vault, Login(), callback.url, show, callback.result)
+            async with Client(Http(url, headers, auth).connect(), cache=None) as client:
+                count = len((await client.list_tools()).tools)
+    except Exception as failed:
+        cause = first_of(failed)
+        raise TailraceError(f"{server}: not logged in: {cause or type(cause).__name__}") from failed
+    if auth.context.current_tokens is None:
+        raise TailraceError(f"{server}: asks for no login")
+    return count
