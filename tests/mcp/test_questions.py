@@ -1,6 +1,8 @@
 """What a server asks in mid-call: an approval with a question, answered by a person while the call holds its task."""
 
 import asyncio
+import os
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -222,3 +224,32 @@ async def test_c2_a_server_killed_in_mid_question(tmp_path: Path, upstream: Scri
     assert approval.resolution is not None
     assert (approval.resolution.decision, approval.resolution.by) == ("expired", "clock")
     assert effects(folder) == ["ask"]
+
+
+@pytest.mark.slow
+async def test_the_terminal_asks(start: Start, upstream, folder: Path):
+    """`tailrace run` shows the question and takes the answer; one that does not fit is told, and asked for again."""
+    server = await start({"r": rough(folder)})
+    upstream.enqueue([call("r__ask", "c1")], DONE)
+    master, slave = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tailrace", "run", "--agent", "a", "go", "--url", server.url, stdin=slave, stdout=slave,
+        stderr=slave, env={"PATH": os.environ["PATH"], "USER": "alice", "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(slave)
+    os.write(master, b"y\nAda\nmany\n\ny\nAda\n3\nb\n")
+    shown = b""
+    while True:
+        try:
+            shown += await asyncio.to_thread(os.read, master, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+    await process.wait()
+    os.close(master)
+    assert b"r__ask asks: Who are you?" in shown
+    assert b"kind (one of a, b; optional)" in shown
+    assert b"'many' is not of type 'integer'" in shown
+    runs, _ = await server.services.store.list_runs(thread_id=None, status=None, limit=1, cursor=None)
+    _, response = await read(server, runs[0].id)
+    content = {"name": "Ada", "count": 3, "kind": "b"}
+    assert codec.decode_any(outputs(response)[0].output) == {"action": "accept", "content": content}

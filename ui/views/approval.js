@@ -4,24 +4,27 @@ import { readCall } from "./calls.js";
 import { ago } from "./format.js";
 import { html, useState } from "./html.js";
 import { Icon } from "./icons.js";
+import { Question } from "./question.js";
 
 const SAID = {
   approved: "Approved",
   approved_for_run: "Approved for this run",
   denied: "Denied",
+  cancelled: "Left open",
   expired: "Nobody decided in time",
 };
 
-/** `decide(approval, decision, reason)` tells the server; what it makes of it comes back as an event. */
+/** `decide(approval, decision, reason, content)` tells the server; what it makes of it comes back as an event. */
 export function Approval({ approval, decide }) {
   if (approval.decision) {
     const by = approval.by && approval.decision !== "expired" ? ` by ${approval.by}` : "";
     return html`<p class=${`decided ${approval.decision}`}><${Icon} name="shield" size="15" />${SAID[approval.decision] ?? approval.decision}${by}</p>`;
   }
-  return html`<${Question} approval=${approval} decide=${decide} />`;
+  const view = approval.question ? Question : Ask;
+  return html`<${view} approval=${approval} decide=${decide} />`;
 }
 
-function Question({ approval, decide }) {
+function Ask({ approval, decide }) {
   const [reason, write] = useState("");
   const [sent, send] = useState("");
   const say = (decision) => async () => {

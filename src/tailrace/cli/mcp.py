@@ -1,6 +1,7 @@
 """`tailrace mcp`: the MCP servers of the settings (docs/mcp.md)."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,9 @@ def look(settings: Settings, data: str | None = None) -> Sequence[Standing]:
     """How it stands with each server, once each has been tried. Raises SettingsError."""
     if not settings.mcp.servers:
         return ()
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # said below, once
     try:  # an extra, and slow to import
         from tailrace.mcp.servers import Servers
     except ImportError as error:
