@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 def tailrace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb"},
+        [sys.executable, "-m", "tailrace", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
+        check=False, env={"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb"},
     )  # fmt: skip
 
 
