@@ -1,6 +1,7 @@
 """Servers that are child processes, and what they do wrong: the model hears of it, and the next call is a good one."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from tailrace.schema import codec
 from tailrace.schema.items import ImagePart
 from tailrace.testing.moves import Text
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.agents.test_loop import DONE, call, outputs, read, run, submit
+from tests.agents.test_loop import DONE, call, every_wire, outputs, read, run, submit
 from tests.mcp.conftest import Start, effects, rough, standing
+from tests.support.asking import offered
 from tests.support.server import ENVIRON, Served, serving, settings
 
 UNKNOWN = "outcome unknown: the MCP server r was lost in the midst of this call"
@@ -32,13 +34,23 @@ async def after(server: Served, upstream: ScriptedUpstream, tool: str, **argumen
     return [output.output for output in outputs(response)]
 
 
+@every_wire
+async def test_every_provider_takes_a_servers_tools(start: Start, upstream, folder: Path, wire: str):
+    """Their names and schemas, as strangers write them, and the results: the upstream refuses what a vendor would."""
+    server = await start({"r": rough(folder, allow=["say", "pictures", "dotted.name"])})
+    upstream.enqueue([call("r__say", "c1", text="x"), call("r__pictures", "c2")], DONE)
+    _, response = await run(server, model_id=f"{wire}/m")
+    assert response.status == "complete"
+    assert offered(upstream.requests[0].body) == ["r__say", "r__dotted_name", "r__pictures"]
+
+
 async def test_a_servers_tools_are_the_agents(start: Start, upstream, folder: Path):
     """Namespaced, with the server's own schemas, run, and answered; names that providers refuse are made others."""
     server = await start({"r": rough(folder)})
     assert await after(server, upstream, "say", text="hello") == ["hello", "still here"]
-    offered = {tool["name"]: tool for tool in upstream.requests[0].body["tools"]}
-    assert offered["r__say"]["parameters"]["properties"] == {"text": {"type": "string"}}
-    assert "r__dotted_name" in offered
+    schemas = {tool["name"]: tool["parameters"] for tool in upstream.requests[0].body["tools"]}
+    assert schemas["r__say"]["properties"]["text"]["type"] == "string"
+    assert "r__dotted_name" in schemas
     assert await after(server, upstream, "dotted_name") == ["done", "still here"]
     assert effects(folder) == ["say", "say", "dotted.name", "say"]
 
@@ -232,3 +244,12 @@ async def test_an_approval_is_asked_for_as_for_any_tool(start: Start, upstream, 
     await server.client.approve(run_id, pending[0].approval_id, "approved")
     _, response = await read(server, run_id)
     assert outputs(response)[0].output == "x"
+
+
+def test_who_has_no_server_pays_nothing():
+    """Neither the SDK nor what it stands on is imported."""
+    code = (
+        "import sys, tailrace.app, tailrace.cli.main\n"
+        "assert not {'mcp', 'mcp_types', 'pydantic', 'httpx2', 'cryptography', 'jsonschema'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,6 +30,7 @@ FORM = {
 }
 
 
+DRAFT = "http://json-schema.org/draft-07/schema#"
 NESTED = {"type": "object", "properties": {"a": {"type": "object"}}}
 PAGE = {"mode": "url", "message": "Sign in.", "url": "https://example.com/", "elicitationId": "e1"}
 
@@ -47,7 +48,7 @@ def read() -> dict[str, Any]:
 
 
 def tool(name: str) -> dict[str, Any]:
-    schema: Any = {"type": "object", "properties": {"text": {"type": "string"}}}
+    schema: Any = {"$schema": DRAFT, "type": "object", "properties": {"text": {"type": "string", "default": ""}}}
     if MODE == "malformed" and name != "say":
         schema = {"type": "object", "properties": {"text": {"type": "strange"}}}
     if MODE == "broken":

@@ -37,8 +37,10 @@ from tailrace.mcp.content import result_of_call, result_of_resource
 from tailrace.mcp.elicitation import answer_of, question_of
 from tailrace.mcp.link import Link, LoginNeeded, Unavailable, first_of
 from tailrace.mcp.names import prefix
-from tailrace.mcp.offered import MOST_TOOLS, Offer, allowed, definition, offer_of, resource_tools
+from tailrace.mcp.offered import MOST_TOOLS, Offer, allowed, definition, offer_of, repeatable, resource_tools
 from tailrace.mcp.secret import Secrets
+from tailrace.schema import codec
+from tailrace.schema.response import Question
 from tailrace.tools.context import ToolContext
 from tailrace.tools.definition import ToolDefinition
 from tailrace.tools.errors import ToolFailed
@@ -245,6 +247,7 @@ class Connection:
             if cursor is None or len(listed) > MOST_TOOLS:
                 break
         offer = offer_of(self.name, self._config, listed, self._call)
+        offer = Offer(offer.tools, {name: self._hide(why) for name, why in offer.left_out.items()})
         if capabilities.resources is not None:
             offer = Offer(resource_tools(self.name, self._config, self) | offer.tools, offer.left_out)
         if offer.left_out and (self._offer is None or offer.left_out != self._offer.left_out):
@@ -266,7 +269,7 @@ class Connection:
         result = await self._ask(
             context,
             lambda client: client.call_tool(theirs, arguments, progress_callback=say),
-            again=definition(self.name, self._config, theirs, theirs, self._call).idempotent,
+            again=repeatable(self._config, theirs),
         )
         return result_of_call(result, self._hide)
 
@@ -361,7 +364,8 @@ class Connection:
             question = question_of(params)
         except ValueError as error:
             return ErrorData(code=INVALID_PARAMS, message=str(error))
-        return answer_of(question, await call.ask(question))
+        shown = codec.decode(self._hide(codec.encode(question).decode()), Question)
+        return answer_of(question, await call.ask(shown))
 
     def _only_call(self) -> ToolContext | None:
         """The call that a question must be for that does not say so: where all that run are of one run, the newest.

@@ -73,6 +73,11 @@ def allowed(config: McpServer, name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in config.allow)
 
 
+def repeatable(config: McpServer, name: str) -> bool:
+    """May a call be run again where its outcome is unknown?"""
+    return any(fnmatchcase(name, pattern) for pattern in config.idempotent)
+
+
 def limits(config: McpServer) -> Limits:
     """What a call of the server may take."""
     return Limits(timeout_s=config.timeout_s, output_bytes=config.output_bytes, parallel=config.parallel)
@@ -98,7 +103,7 @@ def definition(
         parameters=told.input_schema if told is not None else {"type": "object"},
         parse=parse,
         call=run,
-        idempotent=any(fnmatchcase(theirs, pattern) for pattern in config.idempotent),
+        idempotent=repeatable(config, theirs),
         limits=limits(config),
         place=server,
     )

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from tailrace.mcp.config import McpServer
 from tailrace.upstream.placeholders import fill, names_in
 
@@ -32,15 +34,14 @@ def filled(config: McpServer, environ: Mapping[str, str]) -> tuple[McpServer, Se
         missing.extend(lacks)
         return value
 
-    made = McpServer(
+    made = replace(
+        config,
         command=put(config.command) if config.command is not None else None,
         args=[put(each) for each in config.args],
         env={name: put(value) for name, value in config.env.items()},
         url=put(config.url) if config.url is not None else None,
         headers={name: put(value) for name, value in config.headers.items()},
-        oauth=config.oauth, allow=config.allow, deny=config.deny, idempotent=config.idempotent,
-        start_s=config.start_s, timeout_s=config.timeout_s, output_bytes=config.output_bytes, parallel=config.parallel,
-    )  # fmt: skip
+    )
     return made, Secrets(_values(config, environ)), list(dict.fromkeys(missing))
 
 

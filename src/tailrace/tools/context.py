@@ -18,7 +18,9 @@ class ToolContext:
 
     `run_id` and `call_id` together are the same at each attempt of a call: a key for idempotency. `environment`: what
     of the server's environment a child process may have. `emit`: output as it comes, for whoever watches; of any
-    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`.
+    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`, later where it asks.
+    `ask`: put a question to a person and wait for the answer, which takes none of the call's time; None where nobody
+    can be asked.
     """
 
     run_id: str
