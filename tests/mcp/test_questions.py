@@ -116,13 +116,29 @@ async def test_a_page_to_open(start: Start, upstream, folder: Path):
     assert outputs(response)[0].output == '{"action":"accept"}'
 
 
-async def test_a_form_that_is_none_is_not_shown(start: Start, upstream, folder: Path):
+@pytest.mark.parametrize(
+    ("tool", "why"),
+    [("ask_nested", "the form's a is no plain value"), ("ask_broken", "the form's schema is none: 'many' is not")],
+)
+async def test_a_form_that_is_none_is_not_shown(start: Start, upstream, folder: Path, tool: str, why: str):
     """The server hears of it as an error; nobody is asked."""
     server = await start({"r": rough(folder)})
-    upstream.enqueue([call("r__ask_nested", "c1")], DONE)
+    upstream.enqueue([call(f"r__{tool}", "c1")], DONE)
     _, response = await read(server, await submit(server))
-    assert "the form's a is no plain value" in outputs(response)[0].output
+    assert why in outputs(response)[0].output
     assert response.approvals is None
+
+
+async def test_an_approval_is_no_question(start: Start, upstream, folder: Path):
+    """What goes with a question alone is refused for a call that has not begun."""
+    server = await start({"r": rough(folder)}, approvals={"r__say": "always"})
+    run_id, asked = await ask(server, upstream, "say")
+    for body, field in (({"decision": "cancelled"}, "decision"), ({"decision": "approved", "content": {}}, "content")):
+        with pytest.raises(ClientError) as refused:
+            await answer(server, run_id, asked, **body)
+        assert (refused.value.status, refused.value.field) == (400, field)
+    await answer(server, run_id, asked, "approved")
+    await read(server, run_id)
 
 
 async def test_nobody_answers_in_time(start: Start, upstream, folder: Path):

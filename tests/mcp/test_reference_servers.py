@@ -100,8 +100,7 @@ async def test_the_everything_server_over_stdio(start: Start, upstream):
 
 
 @asynccontextmanager
-async def everything_over_http() -> AsyncIterator[str]:
-    port = free_port()
+async def everything_over_http(port: int) -> AsyncIterator[str]:
     environ = {**os.environ, "PORT": str(port)}
     command = program("everything", "streamableHttp")
     process = await asyncio.create_subprocess_exec(
@@ -124,10 +123,16 @@ async def everything_over_http() -> AsyncIterator[str]:
 
 @needs_npm
 async def test_the_everything_server_over_http(start: Start, upstream):
-    """The same, with a session of its own, whose questions come on the stream of their call."""
-    async with everything_over_http() as url:
+    """The same, with a session of its own, whose questions come on the stream of their call; a server that was started
+    anew knows the session no more, and is called all the same."""
+    port = free_port()
+    async with everything_over_http(port) as url:
         server = await start({"e": {"url": url}})
         await check_everything(server, upstream)
+    async with everything_over_http(port):
+        upstream.enqueue([call("e__echo", "c1", message="again")], DONE)
+        _, response = await run(server)
+    assert outputs(response)[0].output == "Echo: again"
 
 
 async def test_the_python_sdks_server_over_stdio(start: Start, upstream):

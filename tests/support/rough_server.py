@@ -32,6 +32,7 @@ FORM = {
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 NESTED = {"type": "object", "properties": {"a": {"type": "object"}}}
+BROKEN = {"type": "object", "properties": {"a": {"type": "string", "minLength": "many"}}}
 PAGE = {"mode": "url", "message": "Sign in.", "url": "https://example.com/", "elicitationId": "e1"}
 
 
@@ -145,6 +146,7 @@ ACTS: dict[str, Callable[[str, Any], dict[str, Any] | None]] = {
     "pictures": lambda _text, _token: pictures(),
     "ask": lambda _text, _token: asked({"message": "Who are you?", "requestedSchema": FORM}),
     "ask_nested": lambda _text, _token: asked({"message": "?", "requestedSchema": NESTED}),
+    "ask_broken": lambda _text, _token: asked({"message": "?", "requestedSchema": BROKEN}),
     "ask_page": lambda _text, _token: asked(PAGE),
     "grow": lambda _text, _token: grow(),
     "env": lambda words, _token: text(os.environ.get(words, "none")),

@@ -51,7 +51,7 @@ logger = structlog.get_logger(__name__)
 _FIRST_S, _MOST_S = 1.0, 60.0  # how long a lost server is left alone before it is tried again
 _SETTLE_S = 2.0  # for a failure to show whether it is the connection's or the call's
 _MOST_PAGES = 100
-_TERMINATED = "Session terminated"  # the SDK's words for 404: the server knows the session no more, and has run nothing
+_REFUSED = {"Session terminated", "Server returned an error response"}  # the SDK's words where HTTP says no
 
 T = TypeVar("T")
 
@@ -299,14 +299,19 @@ class Connection:
             return await self._once(context, work)
         except _Lost as lost:
             if not lost.unsent and not again:
-                raise ToolFailed(
-                    f"outcome unknown: the MCP server {self.name} was lost in the midst of this call ({lost}). Its "
-                    "effect may have happened; look before you repeat it"
-                ) from lost
+                raise self._gone(lost) from lost
         try:
             return await self._once(context, work)
         except _Lost as lost:
-            raise ToolFailed(f"The MCP server {self.name} was lost in the midst of this call, twice: {lost}") from lost
+            raise self._gone(lost) from lost
+
+    def _gone(self, lost: "_Lost") -> ToolFailed:
+        if lost.unsent:
+            return ToolFailed(f"Nothing was run: the MCP server {self.name} is not there: {lost}")
+        return ToolFailed(
+            f"outcome unknown: the MCP server {self.name} was lost in the midst of this call ({lost}). Its effect may "
+            "have happened; look before you repeat it"
+        )
 
     async def _once(self, context: ToolContext, work: Callable[[Client], Awaitable[T]]) -> T:
         session = await self._connected()
@@ -326,7 +331,7 @@ class Connection:
 
     async def _fault(self, session: _Session, error: MCPError) -> Exception:
         """What an error means: the server's answer, or that it was lost."""
-        if error.code == INVALID_REQUEST and error.message == _TERMINATED:
+        if session.link.forgotten and error.message in _REFUSED:
             session.link.closed.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLE_S):

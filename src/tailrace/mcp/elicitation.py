@@ -6,6 +6,7 @@ beyond what the specification allows is left out: a server must not have us foll
 
 from typing import Any
 
+from jsonschema import Draft202012Validator, SchemaError
 from mcp_types import ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult
 
 from tailrace.schema.response import Question, Resolution
@@ -35,6 +36,10 @@ def question_of(params: ElicitRequestFormParams | ElicitRequestURLParams) -> Que
     required = asked.get("required")
     if isinstance(required, list):
         form["required"] = [name for name in required if name in fields]
+    try:
+        Draft202012Validator.check_schema(form)
+    except SchemaError as error:
+        raise ValueError(f"the form's schema is none: {error.message[:200]}") from error
     return Question(message=params.message, schema=form)
 
 

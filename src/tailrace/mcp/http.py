@@ -1,7 +1,7 @@
 """A server on the network, over streamable HTTP (specification of 2025-11-25, "Transports")."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -10,6 +10,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tailrace.mcp.link import MOST_BYTES, Streams
 
 CONNECT_S = 10.0
+SESSION = "mcp-session-id"
 
 
 class Http:
@@ -22,6 +23,7 @@ class Http:
         self._auth = auth
         self.closed = asyncio.Event()
         self.reason: str | None = None
+        self.forgotten = False
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Streams]:
@@ -29,19 +31,33 @@ class Http:
         timeout = httpx2.Timeout(CONNECT_S, read=None)
         async with (
             httpx2.AsyncClient(
-                headers=self._headers, timeout=timeout, auth=self._auth, transport=_Bounded(), trust_env=False
+                headers=self._headers,
+                timeout=timeout,
+                auth=self._auth,
+                transport=_Transport(self._seen),
+                trust_env=False,
             ) as client,
             streamable_http_client(self._url, http_client=client, max_sse_event_size=MOST_BYTES) as streams,
         ):
             yield streams
 
+    def _seen(self, response: httpx2.Response, request: httpx2.Request) -> None:
+        """Servers that were started anew should say 404 of a session that they do not know; some say 400."""
+        self.forgotten = self.forgotten or (response.status_code in {400, 404} and SESSION in request.headers)
 
-class _Bounded(httpx2.AsyncHTTPTransport):
-    """Answers that are one JSON text have at most MOST_BYTES bytes; events are bounded by the SDK, one by one."""
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """Shows each answer to `seen`. One that is a JSON text has at most MOST_BYTES bytes; events are bounded by the SDK,
+    one by one."""
+
+    def __init__(self, seen: Callable[[httpx2.Response, httpx2.Request], None]) -> None:
+        super().__init__()
+        self._seen = seen
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request."""
         response = await super().handle_async_request(request)
+        self._seen(response, request)
         is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
         if not is_stream and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _Counted(response.stream)

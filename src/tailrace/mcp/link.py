@@ -20,10 +20,12 @@ class LoginNeeded(Unavailable):
 
 
 class Link(Protocol):
-    """One connection. `closed`: it is over; `reason`: why, where that is known."""
+    """One connection. `closed`: it is over; `reason`: why, where that is known; `forgotten`: the server said that it
+    does not know it, and has run nothing of what it was sent."""
 
     closed: asyncio.Event
     reason: str | None
+    forgotten: bool
 
     def connect(self) -> AbstractAsyncContextManager[Streams]:
         """The streams of messages from and to the server, to the end of the block."""

@@ -6,6 +6,7 @@ whether a person is asked first, the settings say.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -15,10 +16,9 @@ from msgspec.structs import replace
 from tailrace.mcp.config import McpServer
 from tailrace.mcp.names import offered_name
 from tailrace.schema import codec
-from tailrace.schema.errors import InvalidJson
+from tailrace.tools.arguments import parse_object
 from tailrace.tools.context import ToolContext
 from tailrace.tools.definition import Limits, ToolDefinition, tool
-from tailrace.tools.errors import InvalidArguments
 from tailrace.tools.result import ToolResult
 
 MOST_TOOLS = 500
@@ -88,12 +88,6 @@ def definition(
 ) -> ToolDefinition:
     """A tool of the server that is called `theirs` there; without `told`, nothing more is known of it yet."""
 
-    def parse(text: str) -> dict[str, Any]:
-        try:
-            return codec.decode(text.strip() or "{}", dict[str, Any])
-        except InvalidJson as error:
-            raise InvalidArguments(f"Nothing was run: the arguments of {name} are no JSON object") from error
-
     async def run(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         return await call(theirs, arguments, context)
 
@@ -101,7 +95,7 @@ def definition(
         name=name,
         description=(told.description or told.title or "") if told is not None else "",
         parameters=told.input_schema if told is not None else {"type": "object"},
-        parse=parse,
+        parse=partial(parse_object, name),
         call=run,
         idempotent=repeatable(config, theirs),
         limits=limits(config),

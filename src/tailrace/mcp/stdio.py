@@ -34,6 +34,7 @@ class Stdio:
         self._command = command
         self.closed = asyncio.Event()
         self.reason: str | None = None
+        self.forgotten = False
         self._stopping = False
         self._told: deque[bytes] = deque()
 
