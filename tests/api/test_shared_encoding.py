@@ -8,6 +8,7 @@ import pytest
 
 from tailrace.api.shared_encoding import KEPT, Encodings
 from tailrace.dialects.base import FULL, Dialect, Frame, View
+from tailrace.log.base import Push
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import ProviderEvent, TraceContext
 
@@ -34,7 +35,7 @@ class Pages:
         self._ended = True
         self._grown.set()
 
-    async def pages(self, run_id: str, after: int) -> AsyncIterator[Sequence[Batch]]:
+    async def pages(self, run_id: str, after: int, _push: Push | None = None) -> AsyncIterator[Sequence[Batch]]:
         while True:
             page = [batch.after(after) for batch in self._batches if batch.last_seq > after]
             if page:

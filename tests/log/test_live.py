@@ -3,6 +3,8 @@
 import asyncio
 import tracemalloc
 
+import pytest
+
 from tailrace.log import live
 from tailrace.log.memory import MemoryLog
 from tailrace.schema.batch import Batch
@@ -118,3 +120,34 @@ async def test_a_waiting_tail_that_is_cancelled_is_offered_nothing() -> None:
     reading.cancel()
     await log.append("r", epoch, deltas(1), TRACE)
     assert not offered
+
+
+async def test_a_push_that_fails_is_its_readers_concern_alone() -> None:
+    """The append is done, the other tails read on, and the error is raised where that tail is read."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+
+    def push(_batch: Batch) -> bool:
+        raise ZeroDivisionError
+
+    tail = log.tail("r", 0, push)
+    failing = asyncio.ensure_future(anext(tail))
+    other = asyncio.ensure_future(collect(log, "r"))
+    await asyncio.sleep(0)
+    await log.append("r", epoch, deltas(1), TRACE)
+    await log.append("r", epoch, [done("r")], TRACE)
+    assert seqs(await other) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        await failing
+
+
+async def test_a_tail_that_is_behind_reads_to_the_end_of_a_log_that_is_let_go() -> None:
+    """What was published while it waited is in its window still; only what is no longer there is missed."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    tail = asyncio.ensure_future(collect(log, "r"))
+    await asyncio.sleep(0)
+    await log.append("r", epoch, deltas(1), TRACE)
+    await log.append("r", epoch, [done("r")], TRACE)
+    await log.delete(["r"])
+    assert seqs(await tail) == [1, 2]

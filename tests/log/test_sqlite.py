@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.log import journal
 from tailrace.log import sqlite as sqlite_log
 from tailrace.log.base import Head
 from tailrace.log.sqlite import SqliteLog
+from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotReady, Sealed, SettingsError, StaleEpoch
 from tailrace.testing.clock import FakeClock
 from tailrace.testing.log_conformance import (
@@ -83,28 +85,46 @@ async def test_what_comes_together_is_committed_together(tmp_path: Path, monkeyp
         await log.close()
 
 
-async def test_no_reader_sees_an_event_before_its_commit(tmp_path: Path) -> None:
-    """When a tail gives a batch, another connection finds it in the file (rule 1)."""
+async def test_no_reader_sees_an_event_before_it_is_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a tail gives a batch, or its `push` is given it, it is in the database or in the journal (rule 1)."""
+    monkeypatch.setattr(journal, "MOST_ROWS", 7)
     path = tmp_path / "log.db"
     log = SqliteLog(path)
     epoch = await log.acquire("r")
     other = sqlite3.connect(path)
-    seen = 0
+    beside = journal.Journal(path.with_suffix(".journal"))
+    seen = pushed = 0
+
+    def is_in_a_file(seq: int) -> bool:
+        last_id, committed = other.execute("SELECT max(id), max(last_seq) FROM batches").fetchone()
+        return seq <= max(committed or 0, *(row[3] for row in beside.recover(last_id or 0)), 0)
+
+    def push(batch: Batch) -> bool:
+        nonlocal pushed
+        pushed += 1
+        assert is_in_a_file(batch.last_seq)
+        return False
 
     async def watch() -> None:
         nonlocal seen
-        async for batch in log.tail("r"):
-            (committed,) = other.execute("SELECT max(last_seq) FROM batches").fetchone()
-            assert committed >= batch.last_seq
+        async for batch in log.tail("r", push=push):
+            assert is_in_a_file(batch.last_seq)
             seen = batch.last_seq
 
     watching = asyncio.ensure_future(watch())
     for number in range(100):
-        await log.append("r", epoch, deltas(1 + number % 3), TRACE)
+        if number % 5:
+            await log.append("r", epoch, deltas(1 + number % 3), TRACE)
+        else:
+            log.offer("r", epoch, deltas(1 + number % 3), TRACE)
+        if number % 3:
+            await asyncio.sleep(0)
     await log.append("r", epoch, [done("r")], TRACE)
     await watching
     assert seen == (await log.head("r") or Head("r", 0, 0, False)).last_seq
+    assert pushed > 10
     other.close()
+    beside.close()
     await log.close()
 
 
@@ -241,12 +261,12 @@ async def test_a_cold_read_finds_batches_with_a_place_and_without(
             await log.delete(["gone"])
         for run_id in "ab":
             head = await log.head(run_id)
-            assert head == log._reader.head(run_id)
+            assert head == await log._in_reader(log._reader.head, run_id)
             assert head is not None
-            assert seqs(log._reader.read(run_id, 0, 1000)) == list(range(1, head.last_seq + 1))
-    expected = whole(log._reader.read("a", 0, 1000))
+            assert seqs(await log._read(run_id, 0, 1000)) == list(range(1, head.last_seq + 1))
+    expected = whole(await log._read("a", 0, 1000))
     for after in range(61):
-        assert whole(log._reader.read("a", after, 1000)) == expected[after:]
+        assert whole(await log._read("a", after, 1000)) == expected[after:]
     assert {head.run_id: head.last_seq for head in await log.heads()} == {"a": 60, "b": 60, "empty": 0}
     log._writers.clear()
     assert (await log.append("a", epochs["a"], deltas(1), TRACE)).first_seq == 61

@@ -138,7 +138,6 @@ async def test_consumers_of_nodes_that_are_gone_are_forgotten(
     server: RedisServer, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that leaves, at once; one that was not heard of, later, and never while it holds a claim."""
-    monkeypatch.setattr(work_redis, "FORGET_MS", 50)
     staying, leaving, lost, holding = (workers(server) for _ in range(4))
     partition = partition_of("r")
 
@@ -156,6 +155,7 @@ async def test_consumers_of_nodes_that_are_gone_are_forgotten(
     assert await consumers() >= {node[leaving], node[lost], node[holding]}
     await leaving.close()
     assert node[leaving] not in await consumers()
+    monkeypatch.setattr(work_redis, "FORGET_MS", 50)
     await asyncio.sleep(0.1)
     await staying._tidy(float("inf"))
     assert await consumers() == {node[holding]}

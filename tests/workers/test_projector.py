@@ -190,8 +190,8 @@ async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingSto
     for run_id in ("bad", "good"):
         await begin(log, store, run_id, ItemStart(item_id="a", item_type="message"))
     (batch,) = await log.read("bad")
-    batch._payloads = None
-    batch._raw = [codec.encode(start("bad")), b'{"type":"item_start","item_id":7']
+    del batch.payloads
+    batch.raw = [codec.encode(start("bad")), b'{"type":"item_start","item_id":7']
     working = projector(log, store)
     await working.settle("bad")
     await working.settle("good")

@@ -6,7 +6,7 @@ frames among the latest. A reader elsewhere in the log (late, or far behind) has
 where the shared one is. Bounded: the last `KEPT` batches are kept, for as long as somebody reads.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from weakref import WeakValueDictionary
 
@@ -16,6 +16,7 @@ from tailrace.schema.batch import Batch
 
 KEPT = 64
 
+Offer = Callable[["Encoded"], bool]  # takes a batch's frames at once (True), or not at all
 _Key = tuple[str, str, View]
 
 
@@ -63,15 +64,27 @@ class Encodings:
         self._reader = reader
         self._shared: WeakValueDictionary[_Key, SharedEncoding] = WeakValueDictionary()
 
-    async def read(self, run_id: str, dialect: Dialect, view: View, after: int = 0) -> AsyncIterator[list[Encoded]]:
+    async def read(
+        self, run_id: str, dialect: Dialect, view: View, after: int = 0, push: Offer | None = None
+    ) -> AsyncIterator[list[Encoded]]:
         """The frames of what stands behind `after` in the log, as it comes, what is there at once together; ends behind
-        the terminal event. Raises NotFound."""
+        the terminal event. `push` is offered first what comes while the reader waits at the end (see `Log.tail`).
+        Raises NotFound."""
         key = (run_id, dialect.name, view)
         shared = self._shared.get(key)
         if shared is None:
             shared = self._shared[key] = SharedEncoding(dialect.encoder(view))
         own: Encoder | None = None
-        async for page in self._reader.pages(run_id, after):
+
+        def offered(batch: Batch) -> bool:
+            nonlocal own
+            encoded = shared.take(batch)
+            if push is None or encoded is None or not push(encoded):
+                return False
+            own = None
+            return True
+
+        async for page in self._reader.pages(run_id, after, offered):
             made = []
             for batch in page:
                 encoded = shared.take(batch)

@@ -15,9 +15,9 @@ from litestar import Request, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from tailrace.api.readers import part
+from tailrace.api.sending import Sender, serve
 from tailrace.api.services import Injected, Services
-from tailrace.api.transport import Write, writer_of
+from tailrace.api.shared_encoding import Encoded
 from tailrace.dialects.base import FULL, Detail, Dialect, View
 from tailrace.dialects.native.encode import NATIVE
 from tailrace.dialects.table import DIALECTS
@@ -28,6 +28,7 @@ from tailrace.schema.errors import InvalidRequest, NotFound
 from tailrace.wire.sse import comment, retry
 
 RETRY_MS = 1000
+KEEP_ALIVE = comment("keep-alive")
 MAX_CURSOR = 2**53 - 1  # what a JSON reader can tell apart
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -93,81 +94,39 @@ class _Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, run_id = self.services, self.asked.run_id
         await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
-        sender = _Sender(send, writer_of(scope))
+        sender = Sender(scope, send)
         await sender.write(comment("tailrace") + retry(RETRY_MS))
         pump = asyncio.create_task(_pump(sender, services, self.asked))
         with services.readers.reading(run_id, pump):
-            gone = await _serve(run_id, sender, pump, receive, services.settings.server.keep_alive_s)
+            gone = await serve(run_id, sender, pump, receive, KEEP_ALIVE, services.settings.server.keep_alive_s)
         if gone:
             await left(services, run_id)
 
 
-class _Sender:
-    """Writes to one client. Knows whether it has been `silent` since that was last set, and if it has `ended`."""
-
-    __slots__ = ("_send", "_write", "ended", "silent")
-
-    def __init__(self, send: Send, write: Write) -> None:
-        self._send = send
-        self._write = write
-        self.ended = False
-        self.silent = True
-
-    def push(self, data: bytes) -> bool:
-        """Send these bytes at once, or not at all: False where the client is not taking any."""
-        self.silent = False
-        return self._write(data)
-
-    async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send these bytes, waiting while the client is not taking any; the `last` ones with the body's end."""
-        self.silent, self.ended = False, last
-        await self._send({"type": "http.response.body", "body": data, "more_body": not last})
-
-
-async def _serve(run_id: str, sender: _Sender, pump: asyncio.Task[None], receive: Receive, keep_alive_s: float) -> bool:
-    """Let the client hear something every `keep_alive_s` at the latest.
-
-    Until the run ends, the server stops (the pump is then cancelled), or the client goes away: True for the last.
-    """
-    gone = asyncio.create_task(disconnected(receive))
-    try:
-        while not pump.done() and not gone.done():
-            # Looked at twice in the time allowed, with one timer per look instead of one per write.
-            await asyncio.wait({pump, gone}, timeout=keep_alive_s / 2, return_when=asyncio.FIRST_COMPLETED)
-            if sender.silent and not pump.done() and not gone.done():
-                await sender.write(comment("keep-alive"))
-            sender.silent = True
-    finally:
-        left = not pump.done() and not sender.ended
-        pump.cancel()
-        gone.cancel()
-        await asyncio.wait({pump, gone})
-    if left:
-        return True
-    part(run_id, pump)
-    if not sender.ended:
-        await sender.write(b"", last=True)
-    return False
-
-
-async def _pump(sender: _Sender, services: Services, asked: Wanted) -> None:
+async def _pump(sender: Sender, services: Services, asked: Wanted) -> None:
+    """What comes while the client is at the end and takes it is written in the commit itself; only a client that lags
+    has its task run, and is a cursor then (rule 8)."""
     shared = asked.dialect.shared
     if shared is not None and asked.view == FULL:
         await _pump_shared(sender, services.reader, asked, shared)
         return
-    closing = b""
-    async for made in services.encodings.read(asked.run_id, asked.dialect, asked.view, asked.after):
+    has_sent = False
+
+    def push(encoded: Encoded) -> bool:
+        nonlocal has_sent
+        has_sent = has_sent or bool(encoded.frames)
+        return sender.push(encoded.with_cursors)
+
+    async for made in services.encodings.read(asked.run_id, asked.dialect, asked.view, asked.after, push):
         data = b"".join([each.with_cursors for each in made])
         if data:
             await sender.write(data)
-            closing = asked.dialect.closing
-    if closing:  # past the end there is nothing at all
-        await sender.write(closing)
+            has_sent = True
+    if has_sent and asked.dialect.closing:  # past the end there is nothing at all
+        await sender.write(asked.dialect.closing)
 
 
-async def _pump_shared(sender: _Sender, reader: RunReader, asked: Wanted, shared: Callable[[Batch], bytes]) -> None:
-    """What comes while the client is at the end and takes it is written in the commit itself; only a client that lags
-    has its task run, and is a cursor then (rule 8)."""
+async def _pump_shared(sender: Sender, reader: RunReader, asked: Wanted, shared: Callable[[Batch], bytes]) -> None:
     name = asked.dialect.name
 
     def push(batch: Batch) -> bool:
@@ -176,12 +135,6 @@ async def _pump_shared(sender: _Sender, reader: RunReader, asked: Wanted, shared
     async for page in reader.pages(asked.run_id, asked.after, push):
         data = b"".join([batch.memo(name, shared) for batch in page])
         await sender.write(data, last=ends(page[-1].payloads))
-
-
-async def disconnected(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def left(services: Services, run_id: str) -> None:

@@ -24,6 +24,7 @@ WINDOW_BATCHES = 256
 WINDOW_BYTES = 1 << 20
 TAIL_PAGE = 256  # events per page of a tail behind the window: what a stalled reader may hold on to
 PAGE_BYTES = 1 << 18
+_GROWTH = frozenset({ItemDelta})
 GROWTH_MS = 2000  # how long a run may grow before it counts as changed
 
 
@@ -58,7 +59,7 @@ def unknown(run_id: str) -> NotFound:
 
 def _grows(batch: Batch) -> bool:
     """Does it do no more than let items grow?"""
-    return all(type(payload) is ItemDelta for payload in batch.payloads)
+    return _GROWTH.issuperset(map(type, batch.payloads))
 
 
 class _Waiter:
@@ -73,11 +74,16 @@ class _Waiter:
 
     def take(self, batch: Batch) -> bool:
         """Give it the batch that has come; False where it was woken to fetch it itself."""
-        if self.push is None or self.seq != batch.first_seq - 1 or self.woken.done() or not self.push(batch):
-            self.wake()
+        try:
+            if self.push and self.seq == batch.first_seq - 1 and not self.woken.done() and self.push(batch):
+                self.seq = batch.last_seq
+                return True
+        except Exception as error:  # noqa: BLE001  # raised again where the tail is read: it is none of the writer's
+            if not self.woken.done():
+                self.woken.set_exception(error)
             return False
-        self.seq = batch.last_seq
-        return True
+        self.wake()
+        return False
 
     def wake(self) -> None:
         """Let the tail go on."""
@@ -88,7 +94,7 @@ class _Waiter:
 class LiveRun:
     """One run's window and waiters. `known` once somebody has looked up where its log stands."""
 
-    __slots__ = ("__weakref__", "_told", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size")
+    __slots__ = ("__weakref__", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size", "told")
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -99,14 +105,7 @@ class LiveRun:
         self._window: deque[Batch] = deque()
         self.size = 0
         self._waiters: set[_Waiter] = set()
-        self._told = 0  # the time of the batch that last counted as a change
-
-    def changes(self, batch: Batch) -> bool:
-        """Does this batch count as a change? Something begins or ends in it, or the run has grown for GROWTH_MS."""
-        if batch.timestamp - self._told < GROWTH_MS and _grows(batch):
-            return False
-        self._told = batch.timestamp
-        return True
+        self.told = 0  # the time of the batch that last counted as a change
 
     def learn(self, last_seq: int, sealed: bool) -> None:
         """Take in where the log was seen to stand; what was published since is newer and stays."""
@@ -125,8 +124,9 @@ class LiveRun:
             self._trim()
         self.known = True
         self.last_seq = batch.last_seq
-        if self._waiters:
-            self._waiters = {waiter for waiter in self._waiters if waiter.take(batch)}
+        for waiter in tuple(self._waiters):
+            if not waiter.take(batch):
+                self._waiters.discard(waiter)
 
     def seal(self) -> None:
         """What was published last is the end: tails that have read it are done."""
@@ -207,9 +207,11 @@ class Live:
         return self._runs.get(run_id)
 
     def publish(self, run: LiveRun, batch: Batch, size: int) -> None:
-        """Show a committed batch of `size` bytes to the run's tails and to `changed`. O(1) besides the waking."""
+        """Show a committed batch of `size` bytes to the run's tails, and to `changed` where something begins or ends in
+        it, or the run has grown for GROWTH_MS. O(1) besides the waking."""
         run.publish(batch, size)
-        if run.changes(batch):
+        if batch.timestamp - run.told >= GROWTH_MS or not _grows(batch):
+            run.told = batch.timestamp
             self._changed.add(run.run_id)
             if self._on_change is not None:
                 self._wake_changed()
@@ -261,13 +263,13 @@ class Live:
         """See `Log.tail`. Holds the cursor, and at most one page while it is behind the window."""
         run = await self._watch(run_id)
         while True:
-            if run.gone:
-                raise unknown(run_id)
             self.check_open()
             batch = run.batch_after(after)
             if batch is not None:
                 yield batch
                 after = batch.last_seq
+            elif run.gone and not (run.sealed and after >= run.last_seq):
+                raise unknown(run_id)
             elif after < run.last_seq:
                 found = await self._read(run_id, after, TAIL_PAGE)
                 if not found:

@@ -5,7 +5,9 @@ in order, in one transaction, by one callback on the loop itself, not by a write
 synchronous=NORMAL is two writes into the page cache (10 to 25 µs), which is less than it costs to wake a thread and
 to take turns with it for the interpreter; and no reader may see an event before its commit anyway. What comes alone,
 QUIET_SECONDS after the last commit, is committed in the call itself: a turn of the loop would cost half as much again.
-So is what is offered: to spare its task the waking is worth more than company.
+
+What is offered, nearly each event while text comes word by word, waits in the journal (log/journal.py) for the next
+transaction, of whomever: a tenth of what a transaction of its own would cost.
 
 An append that has returned survives the death of the process (kill -9): its bytes are with the operating system. Power
 loss may take the last moments (CHECKPOINT_SECONDS and what a checkpoint takes), never the file's consistency.
@@ -21,6 +23,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -31,6 +34,7 @@ import structlog
 from tailrace.log import sqlite_file as sql
 from tailrace.log.base import Head, Push
 from tailrace.log.expiry import Expiry
+from tailrace.log.journal import Row
 from tailrace.log.live import Live, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, ends, wall_clock
 from tailrace.schema import codec
@@ -48,27 +52,27 @@ ENDED_RUNS = 1024  # kept in memory for who reads them next (the projector, a se
 ENDED_BYTES = 4 << 20  # with their newest batches
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
 PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
+LARGE_BYTES = 16 * 1024  # of one append: to write it into the journal first would cost as much again
 SLICE = 256  # batches deleted in one transaction: about a millisecond
 
 _log = structlog.get_logger(__name__)
 
 
 class _Transaction:
-    """What one commit writes, and what it makes known. `pages`: about how many it adds to the write-ahead log."""
+    """What one commit writes, and what it makes known."""
 
-    __slots__ = ("acquired", "batches", "forgotten", "now", "pages", "published", "statements")
+    __slots__ = ("acquired", "batches", "forgotten", "now", "published", "statements")
 
     def __init__(self, now: int) -> None:
         self.now = now
-        self.pages = 0
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
-        self.batches: list[tuple[Any, ...]] = []
+        self.batches: list[Row] = []
         self.published: list[tuple[Writer, Batch, int]] = []
         self.acquired: dict[str, int] = {}
         self.forgotten: set[str] = set()
 
     def write(self, db: sqlite3.Connection) -> None:
-        """All or nothing. Raises sqlite3.Error; the transaction may then be open still."""
+        """All or nothing, once it is rolled back where it raises sqlite3.Error."""
         if len(self.batches) + len(self.statements) == 1:  # a transaction of its own, two statements cheaper
             db.execute(*self.statements[0]) if self.statements else db.execute(sql.INSERT_BATCH, self.batches[0])
         elif self.batches or self.statements:
@@ -91,7 +95,7 @@ class SqliteLog:
     def __init__(self, path: Path, *, gather_ms: float = 0, clock: Clock = wall_clock) -> None:
         self._clock = clock
         self._gather_seconds = gather_ms / 1000
-        self._db = sql.open_log(path)
+        self._db, self._journal = sql.open_log(path)
         (self._last_key,) = self._db.execute(sql.LAST_RUN).fetchone()
         (self._last_id,) = self._db.execute(sql.LAST_ID).fetchone()
         self._fresh_pages = 0  # about how many hold the batches that have no place yet
@@ -103,7 +107,7 @@ class SqliteLog:
         self._reading = ThreadPoolExecutor(1, "tailrace-log-read")
         self._live = Live(self.head, self._read)
         self._expiry = Expiry(self.delete)
-        self._checkpoints = _Checkpoints(path, self._commit)
+        self._checkpoints = _Checkpoints(path, self._take_over, self._commit)
         self._last_commit = 0.0
         self._closed = False
 
@@ -127,23 +131,26 @@ class SqliteLog:
         return committed
 
     def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
-        """See `Log.offer`. What `_carry_out` does, for an append that changes nothing but `batches`: nearly each one
-        while text comes word by word. Half of what such an append would cost is what this leaves out."""
+        """See `Log.offer`. An append that changes nothing but `batches` goes into the journal."""
         check_payloads(payloads)
         writer = self._writers.get(run_id)
-        if writer is None or ends(payloads) or self._fresh_pages >= PLACE_PAGES or not self._free():
+        if writer is None or ends(payloads) or self._group or self._closed or self._journal.is_full:
             return None
         payloads = tuple(payloads)  # the caller may go on with its list
-        raw = [codec.encode(payload) for payload in payloads]
-        batch = writer.append(epoch, payloads, raw, trace, self._clock())
+        raw = list(map(codec.encode, payloads))
         rest = b"\n".join(raw)
+        if len(rest) > LARGE_BYTES:
+            return None
+        batch = writer.append(epoch, payloads, raw, trace, self._clock())
         try:
-            self._db.execute(sql.INSERT_BATCH, self._row(writer, batch, rest))
-        except Exception as error:
+            self._journal.add(self._row(writer, batch, rest))
+        except OSError as error:
+            self._last_id -= 1
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
         self._live.publish(writer.live, batch, len(rest) + 1)
-        self._written(_pages(rest))
+        if len(self._journal.rows) == 1:
+            self._checkpoints.written(0)
         return batch
 
     async def head(self, run_id: str) -> Head | None:
@@ -200,6 +207,8 @@ class SqliteLog:
         self._closed = True
         await self._checkpoints.stop()
         self._commit()
+        with suppress(sqlite3.Error):  # then it stays in the journal
+            self._take_over()
         self._live.close()
         await asyncio.to_thread(self._release)
 
@@ -207,21 +216,16 @@ class SqliteLog:
         self._reading.shutdown()
         self._reader.close()
         self._checkpoints.close()
+        self._journal.close()
         self._db.close()  # the last connection to go carries everything over and removes the write-ahead log
 
-    def _row(self, writer: Writer, batch: Batch, rest: bytes) -> tuple[Any, ...]:
+    def _row(self, writer: Writer, batch: Batch, rest: bytes) -> Row:
         self._last_id += 1
         trace = batch.trace
         return (
             self._last_id, writer.key, batch.first_seq, batch.last_seq,
             batch.timestamp, trace.traceparent, trace.tracestate, rest,
         )  # fmt: skip
-
-    def _written(self, pages: int, others: int = 0) -> None:
-        """A commit has added `pages` of batches and `others` to the write-ahead log."""
-        self._fresh_pages += pages
-        self._checkpoints.written(pages + others)
-        self._last_commit = perf_counter()
 
     # --- group commit -----------------------------------------------------------------------------------------------
 
@@ -244,13 +248,10 @@ class SqliteLog:
                 loop.call_soon(self._commit)
         return await future
 
-    def _free(self) -> bool:
-        """May something be committed on the spot?"""
-        return not (self._closed or self._group or self._gather_seconds or self._checkpoints.held)
-
     def _quiet(self) -> bool:
-        """Is what comes now likely to be alone?"""
-        return self._free() and perf_counter() - self._last_commit > QUIET_SECONDS
+        """May something be committed on the spot, and is it likely to be alone?"""
+        is_free = not (self._closed or self._group or self._gather_seconds or self._checkpoints.held)
+        return is_free and perf_counter() - self._last_commit > QUIET_SECONDS
 
     def _commit(self) -> None:
         """Carry out what has gathered, then tell everyone."""
@@ -270,7 +271,7 @@ class SqliteLog:
 
     def _carry_out(self, commands: Sequence[_Command]) -> list[Any]:
         """In order, in one transaction. What each returns, or how it is refused; NotReady where all have failed."""
-        transaction = _Transaction(self._clock())
+        transaction, last_id = _Transaction(self._clock()), self._last_id
         outcomes: list[Any] = []
         try:
             for command in commands:
@@ -280,12 +281,33 @@ class SqliteLog:
                     outcomes.append(refusal)
             if self._fresh_pages >= PLACE_PAGES:
                 self._place(transaction)
-            transaction.write(self._db)
+            self._write(transaction)
         except Exception as error:
+            self._last_id = last_id
             self._roll_back([*transaction.acquired, *(batch.run_id for _, batch, _ in transaction.published)])
             raise NotReady(f"the log cannot be written: {error}") from error
         self._publish(transaction)
         return outcomes
+
+    def _write(self, transaction: _Transaction) -> None:
+        """The transaction, and with it what has waited in the journal. Raises sqlite3.Error."""
+        pages = sum(map(_pages, transaction.batches)) + len(self._journal.rows) + self._journal.size // sql.PAGE_SIZE
+        transaction.batches[:0] = self._journal.rows
+        try:
+            transaction.write(self._db)
+        except Exception:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._journal.clear()
+        self._fresh_pages += pages
+        self._last_commit = perf_counter()
+        self._checkpoints.written(pages + len(transaction.statements))
+
+    def _take_over(self) -> None:
+        """Have the journal empty. Raises sqlite3.Error."""
+        if self._journal.rows:
+            self._write(_Transaction(self._clock()))
 
     def _publish(self, transaction: _Transaction) -> None:
         for writer, batch, size in transaction.published:
@@ -298,12 +320,9 @@ class SqliteLog:
         for run_id in transaction.forgotten:
             self._writers.pop(run_id, None)
             self._live.forget(run_id)
-        self._written(transaction.pages, len(transaction.statements))
 
     def _roll_back(self, run_ids: Iterable[str]) -> None:
         self._last_commit = 0.0
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
         for run_id in run_ids:
             self._writers.pop(run_id, None)  # looked up again when next asked for
 
@@ -340,7 +359,6 @@ class SqliteLog:
         rest = b"\n".join(raw)
         transaction.batches.append(self._row(writer, batch, rest))
         transaction.published.append((writer, batch, len(rest) + 1))
-        transaction.pages += _pages(rest)
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch
@@ -369,6 +387,7 @@ class SqliteLog:
         writer = self._writers.get(run_id)
         if writer is not None:
             return writer
+        self._take_over()
         row = self._db.execute(sql.FIND_RUN, (run_id,)).fetchone()
         if row is None:
             return None
@@ -401,24 +420,31 @@ class SqliteLog:
     async def _in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._closed:
             raise NotReady("the log is closed")
+        if self._journal.rows:
+            await self._submit(_nothing)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         except sqlite3.Error as error:
             raise NotReady(f"the log cannot be read: {error}") from error
 
 
-def _pages(rest: bytes) -> int:
-    return 1 + len(rest) // sql.PAGE_SIZE
+def _nothing(_transaction: _Transaction) -> None:
+    """The command that is carried out for what is written with it."""
+
+
+def _pages(row: Row) -> int:
+    return 1 + len(row[-1]) // sql.PAGE_SIZE
 
 
 class _Checkpoints:
     """Keeps the write-ahead log short from a thread of its own; `held` while no commit may be made.
 
-    `resume` is called when commits may be made again.
+    `take_over` is called first, that the journal is carried over too; `resume` when commits may be made again.
     """
 
-    def __init__(self, path: Path, resume: Callable[[], None]) -> None:
+    def __init__(self, path: Path, take_over: Callable[[], None], resume: Callable[[], None]) -> None:
         self.held = False
+        self._take_over = take_over
         self._resume = resume
         self._db = sql.connect(path)
         self._thread = ThreadPoolExecutor(1, "tailrace-log-checkpoint")
@@ -450,6 +476,7 @@ class _Checkpoints:
         begin_anew = self._pages >= CHECKPOINT_PAGES
         self._dirty = False
         try:
+            self._take_over()
             await loop.run_in_executor(self._thread, sql.checkpoint, self._db)
             if begin_anew:
                 self._pages = 0

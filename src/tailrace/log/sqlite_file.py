@@ -15,10 +15,11 @@ A run that is being deleted has no `run_id` any more: nobody finds it, while its
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tailrace.log.base import Head
+from tailrace.log.journal import Journal
 from tailrace.log.live import page
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import SettingsError
@@ -116,27 +117,24 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def open_log(path: Path) -> sqlite3.Connection:
-    """The writer's connection, the file made or brought up to date, what a crash left half deleted gone.
+def open_log(path: Path) -> tuple[sqlite3.Connection, Journal]:
+    """The writer's connection and the journal, empty: the file is made or brought up to date, what a crash left in the
+    journal is in it, and what it left half deleted is gone.
 
     Raises SettingsError where that cannot be done, also where a newer Tailrace wrote the file.
     """
-    try:
-        db = connect(path)
-    except sqlite3.Error as error:
-        raise SettingsError(f"the log {path} cannot be opened: {error}") from error
-    try:
-        _prepare(db, path)
-    except sqlite3.Error as error:
-        db.close()
-        raise SettingsError(f"the log {path} cannot be opened: {error}") from error
-    except SettingsError:
-        db.close()
-        raise
-    return db
+    with ExitStack() as opened:
+        try:
+            db = opened.enter_context(closing(connect(path)))
+            journal = opened.enter_context(closing(Journal(path.with_suffix(".journal"))))
+            _prepare(db, path, journal)
+        except (sqlite3.Error, OSError) as error:
+            raise SettingsError(f"the log {path} cannot be opened: {error}") from error
+        opened.pop_all()
+    return db, journal
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def _prepare(db: sqlite3.Connection, path: Path, journal: Journal) -> None:
     db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     db.execute("PRAGMA journal_mode = WAL")
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -146,6 +144,10 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         )
     for number, step in enumerate(_STEPS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
+    (last_id,) = db.execute(LAST_ID).fetchone()
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(INSERT_BATCH, journal.recover(last_id))
+    db.execute("COMMIT")
     db.executescript(f"BEGIN IMMEDIATE; {';'.join(PLACE)}; {_CLEAN} COMMIT;")
 
 

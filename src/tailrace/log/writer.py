@@ -56,7 +56,8 @@ class Writer:
 
     def acquire(self) -> int:
         """The next epoch. Raises Sealed."""
-        self._check_unsealed()
+        if self.sealed:
+            raise Sealed(f"run {self.live.run_id!r} has ended")
         self.epoch += 1
         return self.epoch
 
@@ -64,7 +65,8 @@ class Writer:
         self, epoch: int, payloads: Sequence[Payload], raw: Sequence[bytes], trace: TraceContext, now: int
     ) -> Batch:
         """The next batch: `seq` goes on without a gap, time never goes backwards. Raises Sealed and StaleEpoch."""
-        self._check_unsealed()
+        if self.sealed:
+            raise Sealed(f"run {self.live.run_id!r} has ended")
         if epoch != self.epoch:
             raise StaleEpoch(f"run {self.live.run_id!r} is written under epoch {self.epoch}, not {epoch}")
         if now > self.timestamp:
@@ -73,7 +75,3 @@ class Writer:
         self.last_seq = batch.last_seq
         self.sealed = ends(payloads)
         return batch
-
-    def _check_unsealed(self) -> None:
-        if self.sealed:
-            raise Sealed(f"run {self.live.run_id!r} has ended")

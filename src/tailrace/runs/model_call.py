@@ -26,7 +26,7 @@ from tailrace.upstream.traffic import Traffic, Turn
 from tailrace.upstream.transport import Reply, Transport
 
 _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
-_FACTS = (ProviderEvent, UsageUpdate)
+_FACTS = frozenset({ProviderEvent, UsageUpdate})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,11 @@ async def _pump(
     It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
     as much as the decoding. The task goes on where something is left to wait for.
     """
-    begun = writer.grammar.item_count
+    before = writer.grammar.item_count
+    shown = False  # is something of the answer in the log?
 
     def take(data: bytes) -> bool:
+        nonlocal shown
         payloads: list[Payload] = decoder.feed(data) if data else decoder.close()
         if decoder.ending and not decoder.done:
             reply.end_within(_LAST_COUNTS_S)
@@ -154,8 +156,10 @@ async def _pump(
             return not decoder.done
         if pricing is not None:
             payloads = pricing.priced(payloads)
-        if begun == writer.grammar.item_count and is_empty(payloads):
-            raise _Empty(payloads)
+        if not shown:
+            shown = writer.grammar.item_count > before
+            if not shown and is_empty(payloads):
+                raise _Empty(payloads)
         if _is_progress(payloads, writer):
             reply.progress()
         return writer.offer(payloads, trace) and not decoder.done
@@ -169,6 +173,6 @@ async def _pump(
 
 def _is_progress(payloads: list[Payload], writer: RunWriter) -> bool:
     """Items are; facts about the answer are none, unless a provider's own tool is at work: it has no other news."""
-    if any(not isinstance(payload, _FACTS) for payload in payloads):
-        return True
-    return "provider_item" in writer.grammar.open_items.values()
+    if _FACTS.issuperset(map(type, payloads)):
+        return "provider_item" in writer.grammar.open_items.values()
+    return True

@@ -56,7 +56,7 @@ class RunWriter:
         goes on (contract §3).
         """
         await self.settle()
-        legal = [self._legal(payload) for payload in payloads]
+        legal = self._legal(payloads)
         if legal:
             self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
 
@@ -65,7 +65,7 @@ class RunWriter:
 
         Raises like `append`.
         """
-        legal = [self._legal(payload) for payload in payloads]
+        legal = self._legal(payloads)
         batch = None if self._due else self._log.offer(self.run_id, self.epoch, legal, trace)
         if batch is None:
             self._due.append((legal, trace))
@@ -79,12 +79,13 @@ class RunWriter:
             legal, trace = self._due.pop(0)
             self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
 
-    def _legal(self, payload: Payload) -> Payload:
-        violation = self.grammar.accept(payload)
-        if violation is None:
-            return payload
-        data = {"code": SEQUENCE_ERROR, "message": violation, "event": codec.to_builtins(payload)}
-        return ProviderEvent(provider_id="tailrace", name=f"{SEQUENCE_ERROR}:{type_of(payload)}", data=data)
+    def _legal(self, payloads: Sequence[Payload]) -> list[Payload]:
+        legal = list(payloads)
+        for at, payload in enumerate(payloads):
+            violation = self.grammar.accept(payload)
+            if violation is not None:
+                legal[at] = _out_of_order(payload, violation)
+        return legal
 
     def _take(self, batch: Batch) -> None:
         for payload in batch.payloads:
@@ -132,6 +133,11 @@ class RunWriter:
                 )
             )
         return payloads
+
+
+def _out_of_order(payload: Payload, violation: str) -> ProviderEvent:
+    data = {"code": SEQUENCE_ERROR, "message": violation, "event": codec.to_builtins(payload)}
+    return ProviderEvent(provider_id="tailrace", name=f"{SEQUENCE_ERROR}:{type_of(payload)}", data=data)
 
 
 def whole(item: OutputItem) -> list[Payload]:

@@ -5,6 +5,7 @@ and time only at `log.append`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
@@ -14,9 +15,14 @@ UNREADABLE = "unreadable"
 
 
 class Batch:
-    """Events `first_seq` to `last_seq` of `run_id`: payloads as values, as JSON, or both, made when first asked for."""
+    """Events `first_seq` to `last_seq` of `run_id`: `payloads` as values (brought up to date, see
+    `codec.decode_payload`), `raw` as JSON as it rests; either is made from the other when first asked for."""
 
-    __slots__ = ("_frames", "_payloads", "_raw", "first_seq", "last_seq", "run_id", "timestamp", "trace")
+    # What is not known yet is an empty slot, which `__getattr__` fills: what is known is had without a call.
+    __slots__ = ("_frames", "first_seq", "last_seq", "payloads", "raw", "run_id", "timestamp", "trace")
+
+    payloads: Sequence[Payload]
+    raw: Sequence[bytes]
 
     def __init__(
         self,
@@ -36,21 +42,23 @@ class Batch:
         self.last_seq = first_seq + len(known) - 1
         self.timestamp = timestamp
         self.trace = trace
-        self._payloads = payloads
-        self._raw = raw
+        if payloads is not None:
+            self.payloads = payloads
+        if raw is not None:
+            self.raw = raw
         self._frames: dict[str, bytes] = {}
 
-    @property
-    def payloads(self) -> Sequence[Payload]:
-        """The payloads, decoded (and brought up to date, see `codec.decode_payload`)."""
-        if self._payloads is None:
+    def __getattr__(self, name: str) -> Any:
+        if name == "payloads":
             self._decode()
-        return self._payloads or ()
+        elif name == "raw":
+            self.raw = [codec.encode(payload) for payload in self.payloads]
+        return object.__getattribute__(self, name)
 
     def _decode(self) -> None:
         """What cannot be read (a damaged file, another program's doing) becomes a `provider_event` that holds it: it
         spoils neither the run's other events nor other runs."""
-        raw, payloads = list(self._raw or ()), []
+        raw, payloads = list(self.raw), []
         for at, data in enumerate(raw):
             try:
                 payloads.append(codec.decode_payload(data))
@@ -59,14 +67,7 @@ class Batch:
                 damage = ProviderEvent(provider_id="tailrace", name=UNREADABLE, data=kept)
                 payloads.append(damage)
                 raw[at] = codec.encode(damage)
-        self._raw, self._payloads = raw, payloads
-
-    @property
-    def raw(self) -> Sequence[bytes]:
-        """The payloads as JSON, as they rest."""
-        if self._raw is None:
-            self._raw = [codec.encode(payload) for payload in self._payloads or ()]
-        return self._raw
+        self.raw, self.payloads = raw, payloads
 
     def events(self) -> Iterator[Event]:
         """The events in their envelopes."""
@@ -90,6 +91,4 @@ class Batch:
         if seq < self.first_seq:
             return self
         skip = seq - self.first_seq + 1
-        payloads = self._payloads[skip:] if self._payloads is not None else None
-        raw = self._raw[skip:] if self._raw is not None else None
-        return Batch(self.run_id, seq + 1, self.timestamp, self.trace, payloads=payloads, raw=raw)
+        return Batch(self.run_id, seq + 1, self.timestamp, self.trace, raw=self.raw[skip:])

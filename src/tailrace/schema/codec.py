@@ -31,6 +31,7 @@ _BAD_JSON = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _NAMESPACE = b"tailrace.event/"
 
 _encode = _encoder.encode
+_decode_any = _any_decoder.decode
 _encode_canonical = msgspec.json.Encoder(order="deterministic").encode
 # An escaped surrogate, with its other half where that follows; an even number of backslashes before it is text.
 _SURROGATE = re.compile(
@@ -78,7 +79,10 @@ def _new_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def decode_any(data: bytes | str) -> Any:
     """JSON text as plain dicts, lists and scalars: for a provider's JSON. Raises InvalidJson."""
-    return _decoded(_any_decoder, data)
+    try:
+        return _decode_any(data)
+    except _BAD_JSON:
+        return _decoded(_any_decoder, data)
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | str) -> Any:

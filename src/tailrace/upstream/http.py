@@ -92,6 +92,7 @@ class Reply:
         "_host",
         "_is_over",
         "_take",
+        "_taken",
         "_tap",
         "_turn",
         "_watchdog",
@@ -109,6 +110,7 @@ class Reply:
         self._host = host_of(call.url)
         self._content = response.content
         self._take: Take = bool
+        self._taken = 0
         self._turn: asyncio.Future[bool] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -117,8 +119,7 @@ class Reply:
         """Resets the idle timer. What counts as progress (keep-alives do not) is the caller's to say."""
         transport = response.connection.transport if response.connection is not None else None
         self._tap = Tap(transport, self._arrived) if transport is not None else None
-        if self._tap is not None:
-            self._content.on_eof(self._tap.remove)  # from then on the connection is another call's
+        self._content.on_eof(self._ended)
 
     async def feed(self, take: Take) -> bool:
         """Have `take` called with what each network read brings, in the callback in which it arrives, until it says
@@ -147,6 +148,12 @@ class Reply:
         self._is_over = True
         self._arrived()
 
+    def _ended(self) -> None:
+        """The body is whole, if not read yet: from now on the connection is another call's."""
+        self._is_over = True
+        if self._tap is not None:
+            self._tap.remove()
+
     def close(self) -> None:
         """No more is wanted of it; idempotent."""
         self._watchdog.stop()
@@ -164,22 +171,23 @@ class Reply:
         turn = self._turn
         if turn is None or turn.done():  # nobody waits, or who does has been woken or cancelled and will go on itself
             return
+        content, before = self._content, self._taken
         try:
-            while data := self._read():
+            while self._taken < content.total_bytes:  # a read may let more in
+                data = content.read_nowait()
+                self._taken += len(data)
                 if not self._take(data):
                     turn.set_result(True)
                     return
-            if self._is_over or self._content.at_eof():
+            if self._taken == before:
+                content.read_nowait()  # nothing has come, but perhaps an end: this raises a bad one
+            if self._is_over:
                 self._take(b"")
                 turn.set_result(False)
+        except FAILURES as error:
+            turn.set_exception(failure(error, self._host, in_body=True))
         except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
             turn.set_exception(error)
-
-    def _read(self) -> bytes:
-        try:
-            return self._content.read_nowait()
-        except FAILURES as error:
-            raise failure(error, self._host, in_body=True) from None
 
 
 class Upstream:

@@ -10,14 +10,16 @@ A client that goes away before the end: a stored run goes on, one that is not st
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.adapters.wires import check
 from tailrace.api.errors import Problem
-from tailrace.api.readers import part
+from tailrace.api.sending import Sender, disconnected, serve
 from tailrace.api.services import Services
-from tailrace.api.stream import STREAM_HEADERS, disconnected, left
+from tailrace.api.shared_encoding import Encoded
+from tailrace.api.stream import KEEP_ALIVE, STREAM_HEADERS, left
 from tailrace.api.v1.envelopes import Envelope, Told, failure
 from tailrace.dialects.base import FULL, Dialect, View
 from tailrace.fold.reducer import Reducer
@@ -28,12 +30,11 @@ from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Thread
-from tailrace.wire.sse import comment
 
 Headers = list[tuple[bytes, bytes]]
+Push = Callable[[bytes], bool]  # sends these bytes at once (True), or not at all
 
 JSON_HEADERS: Headers = [(b"content-type", b"application/json")]
-KEEP_ALIVE = comment("keep-alive")
 CANCELLED = "the request was cancelled"
 
 
@@ -62,7 +63,7 @@ async def exchange(services: Services, asked: Asked, headers: Mapping[str, str])
     run = await submit(services, asked.request, caller(headers))
     own = [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()]
     if asked.stream:
-        source = vendor_frames(services, run.run_id, asked.dialect, asked.view)
+        source = partial(vendor_frames, services, run.run_id, asked.dialect, asked.view, 0)
         return Streamed(services, run.run_id, source, asked.keep_alive, [*STREAM_HEADERS, *own])
     return Whole(services, run, asked.whole, asked.envelope, [*JSON_HEADERS, *own], asked.watch)
 
@@ -83,10 +84,15 @@ async def submit(services: Services, run: RunRequest, parent: TraceContext | Non
 
 
 async def vendor_frames(
-    services: Services, run_id: str, dialect: Dialect, view: View = FULL, skip: int = 0
+    services: Services, run_id: str, dialect: Dialect, view: View, skip: int, push: Push
 ) -> AsyncIterator[bytes]:
-    """The run's frames from the first but `skip` on, as the vendor sends them, to the end and what closes it."""
-    async for made in services.encodings.read(run_id, dialect, view):
+    """The run's frames from the first but `skip` on, as the vendor sends them, to the end and what closes it; but for
+    those that `push` has taken."""
+
+    def offered(encoded: Encoded) -> bool:
+        return not skip and push(encoded.bare)
+
+    async for made in services.encodings.read(run_id, dialect, view, 0, offered):
         count = sum(len(each.frames) for each in made)
         if skip >= count:
             skip -= count
@@ -113,45 +119,27 @@ async def ended(services: Services, run_id: str, watch: Callable[[Batch], None] 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A streamed answer. The body is closed right behind the terminal frame: clients wait for that."""
+    """A streamed answer. The body is closed right behind the terminal frame: clients wait for that.
+
+    `source` gives the frames that the function it is called with has not taken.
+    """
 
     services: Services
     run_id: str
-    source: AsyncIterator[bytes]
+    source: Callable[[Push], AsyncIterator[bytes]]
     keep_alive: bytes = KEEP_ALIVE
     headers: Headers = field(default_factory=lambda: STREAM_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
+        services, run_id = self.services, self.run_id
         await send({"type": "http.response.start", "status": 200, "headers": self.headers})
-        sender = _Sender(send)
-        pump = asyncio.create_task(_pump(sender, self.source))
-        with self.services.readers.reading(self.run_id, pump):
-            stayed = await self._while_there(sender, pump, receive)
-        if stayed:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            await left(self.services, self.run_id)
-
-    async def _while_there(self, sender: "_Sender", pump: asyncio.Task[None], receive: Receive) -> bool:
-        """Until the run ends or the server stops (True), or the client goes away (False); never silent for long."""
-        # Looked at twice in the time allowed, with one timer per look instead of one per write.
-        interval = self.services.settings.server.keep_alive_s / 2
-        gone = asyncio.create_task(disconnected(receive))
-        try:
-            while not pump.done() and not gone.done():
-                await asyncio.wait({pump, gone}, timeout=interval, return_when=asyncio.FIRST_COMPLETED)
-                if sender.silent and not pump.done() and not gone.done():
-                    await sender.write(self.keep_alive)
-                sender.silent = True
-        finally:
-            stayed = pump.done()
-            pump.cancel()
-            gone.cancel()
-            await asyncio.wait({pump, gone})
-        if stayed:
-            part(self.run_id, pump)
-        return stayed
+        sender = Sender(scope, send)
+        pump = asyncio.create_task(_pump(sender, self.source(sender.push)))
+        with services.readers.reading(run_id, pump):
+            gone = await serve(run_id, sender, pump, receive, self.keep_alive, services.settings.server.keep_alive_s)
+        if gone:
+            await left(services, run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,22 +220,7 @@ async def first(work: asyncio.Task[None], other: Awaitable[None]) -> bool:
     return done
 
 
-class _Sender:
-    """Writes to one client, and knows whether it has been silent since it was last asked."""
-
-    __slots__ = ("_send", "silent")
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.silent = True
-
-    async def write(self, data: bytes) -> None:
-        """Send these bytes, waiting while the client is not taking any."""
-        self.silent = False
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-
-async def _pump(sender: _Sender, source: AsyncIterator[bytes]) -> None:
+async def _pump(sender: Sender, source: AsyncIterator[bytes]) -> None:
     async for data in source:
         if data:
             await sender.write(data)

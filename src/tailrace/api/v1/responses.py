@@ -6,6 +6,7 @@ specification, where they differ (docs/protocol.md).
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import Request, delete, get, post
@@ -68,7 +69,7 @@ async def get_response(
     if not stream:
         return Json200(await _object(services, run))
     skip = 0 if starting_after is None else starting_after + 1
-    return Streamed(services, response_id, vendor_frames(services, response_id, RESPONSES, skip=skip))
+    return Streamed(services, response_id, partial(vendor_frames, services, response_id, RESPONSES, FULL, skip))
 
 
 async def stored(services: Services, response_id: str) -> StoredRun:

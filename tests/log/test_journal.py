@@ -1,0 +1,198 @@
+"""What waits in the journal is found after a crash, and nothing that does not belong there."""
+
+import asyncio
+import os
+import random
+import resource
+import shutil
+import signal
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.log import journal as journal_module
+from tailrace.log.journal import Journal, Row
+from tailrace.log.sqlite import SqliteLog
+from tailrace.schema.errors import NotReady, SettingsError
+from tailrace.testing.log_conformance import TRACE, deltas, done, read_all, seqs, whole
+
+
+def row(number: int, size: int = 10) -> Row:
+    return (number, 1, number, number, 1_000, "00-1-1-00", None, os.urandom(size))
+
+
+def filled(path: Path, rows: list[Row]) -> Journal:
+    journal = Journal(path)
+    for each in rows:
+        journal.add(each)
+    return journal
+
+
+def copied(folder: Path, name: str) -> Path:
+    """The log's files, as a process that dies now leaves them."""
+    copy = folder / name
+    copy.mkdir()
+    for path in folder.glob("log.*"):
+        shutil.copy(path, copy)
+    return copy
+
+
+def test_rows_are_found_behind_the_last_one_that_the_log_has(tmp_path: Path) -> None:
+    """All, some, none; and none at all where one is missing in between."""
+    rows = [row(number) for number in range(5, 15)]
+    filled(tmp_path / "j", rows).close()
+    journal = Journal(tmp_path / "j")
+    assert journal.recover(4) == rows
+    assert journal.recover(9) == rows[5:]
+    assert journal.recover(14) == journal.recover(1_000) == []
+    assert journal.recover(3) == journal.recover(0) == []
+    journal.close()
+
+
+@given(st.data())
+def test_of_what_was_cut_or_damaged_the_whole_rows_before_it_are_found(data: st.DataObject) -> None:
+    """At every byte; rows of an earlier time, longer or shorter, stand behind them and are none of them."""
+    old = data.draw(st.lists(st.integers(1, 200), min_size=0, max_size=12))
+    new = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=12))
+    with TemporaryDirectory() as folder, closing(Journal(Path(folder) / "j")) as journal:
+        for number, size in enumerate(old, 1):
+            journal.add(row(number, size))
+        journal.clear()
+        rows = [row(number, size) for number, size in enumerate(new, len(old) + 1)]
+        ends = []
+        for each in rows:
+            journal.add(each)
+            ends.append(journal.size)
+        assert journal.recover(len(old)) == rows
+        at = data.draw(st.integers(0, journal.size - 1))
+        content = bytearray((Path(folder) / "j").read_bytes())
+        content[at] ^= data.draw(st.integers(1, 255))
+        (Path(folder) / "j").write_bytes(content)
+        assert journal.recover(len(old)) == rows[: sum(end <= at for end in ends)]
+
+
+def test_what_was_not_written_whole_is_not_there(tmp_path: Path) -> None:
+    """A disk that is full in the middle of a row: the row is refused, and room makes the next one follow."""
+    journal = filled(tmp_path / "j", [row(1)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.size + 20, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"room|too large"):
+                journal.add(row(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert journal.recover(1) == []
+    two = row(2)
+    journal.add(two)
+    assert journal.recover(1) == [two]
+    journal.close()
+
+
+async def test_a_log_killed_at_any_moment_has_all_that_was_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files as they are after each append, opened elsewhere, give the very same events."""
+    monkeypatch.setattr(journal_module, "MOST_ROWS", 5)
+    dice = random.Random(7)
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {run_id: await log.acquire(run_id) for run_id in "abc"}
+    for number in range(60):
+        run_id = dice.choice("abc")
+        payloads = deltas(dice.randint(1, 3))
+        if dice.random() < 0.8:
+            if log.offer(run_id, epochs[run_id], payloads, TRACE) is None:
+                await log.append(run_id, epochs[run_id], payloads, TRACE)
+        elif dice.random() < 0.5:
+            epochs[run_id] = await log.acquire(run_id)
+        else:
+            await log.append(run_id, epochs[run_id], payloads, TRACE)
+        copy = copied(tmp_path, f"copy-{number}")
+        log_again = SqliteLog(copy / "log.db")
+        for each in "abc":
+            assert whole(await read_all(log_again, each)) == whole(await read_all(log, each))
+        await log_again.close()
+        shutil.rmtree(copy)
+    await log.close()
+
+
+async def test_an_older_copy_of_the_log_takes_nothing_from_a_newer_journal(tmp_path: Path) -> None:
+    """Put back without its journal, a log goes on from where the copy was made."""
+    log = SqliteLog(tmp_path / "log.db")
+    epoch = await log.acquire("r")
+    log.offer("r", epoch, deltas(3), TRACE)
+    await log.close()
+    shutil.copy(tmp_path / "log.db", tmp_path / "backup.db")
+    log = SqliteLog(tmp_path / "log.db")
+    epoch = await log.acquire("r")
+    for _ in range(3):
+        await log.append("other", await log.acquire("other"), deltas(1), TRACE)
+    log.offer("r", epoch, deltas(2), TRACE)
+    shutil.copy(tmp_path / "log.journal", tmp_path / "backup.journal")
+    again = SqliteLog(tmp_path / "backup.db")
+    assert seqs(await read_all(again, "r")) == [1, 2, 3]
+    assert (await again.append("r", await again.acquire("r"), deltas(1), TRACE)).first_seq == 4
+    await again.close()
+    await log.close()
+
+
+async def test_a_run_that_is_deleted_goes_with_what_the_journal_had_of_it(tmp_path: Path) -> None:
+    """Also after a crash."""
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {run_id: await log.acquire(run_id) for run_id in "ab"}
+    for run_id in "ab":
+        log.offer(run_id, epochs[run_id], deltas(2), TRACE)
+    await log.delete(["a"])
+    log.offer("b", epochs["b"], deltas(1), TRACE)
+    copy = copied(tmp_path, "copy")
+    again = SqliteLog(copy / "log.db")
+    assert await again.head("a") is None
+    assert seqs(await read_all(again, "b")) == [1, 2, 3]
+    assert again._db.execute("SELECT count(*) FROM batches").fetchone() == (2,)
+    await again.close()
+    await log.close()
+
+
+async def test_a_journal_that_cannot_be_written_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    """The run goes on where it stood when there is room again."""
+    log = SqliteLog(tmp_path / "log.db")
+    epoch = await log.acquire("r")
+    assert log.offer("r", epoch, deltas(1), TRACE) is not None
+    fd, log._journal._fd = log._journal._fd, os.open(tmp_path / "log.db", os.O_RDONLY)
+    with pytest.raises(NotReady, match="cannot be written"):
+        log.offer("r", epoch, deltas(1), TRACE)
+    os.close(log._journal._fd)
+    log._journal._fd = fd
+    assert (await log.append("r", epoch, deltas(1), TRACE)).first_seq == 2
+    batch = log.offer("r", epoch, deltas(1), TRACE)
+    assert batch is not None
+    assert batch.first_seq == 3
+    await log.append("r", epoch, [done("r")], TRACE)
+    await log.close()
+    log = SqliteLog(tmp_path / "log.db")
+    assert seqs(await read_all(log, "r")) == [1, 2, 3, 4]
+    await log.close()
+
+
+async def test_what_waits_is_taken_over_before_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is behind a checkpoint is on the disk, however quiet the log is."""
+    monkeypatch.setattr("tailrace.log.sqlite.CHECKPOINT_SECONDS", 0.01)
+    log = SqliteLog(tmp_path / "log.db")
+    log.offer("r", await log.acquire("r"), deltas(1), TRACE)
+    async with asyncio.timeout(10):
+        while log._journal.rows:
+            await asyncio.sleep(0.01)
+    await log.close()
+
+
+def test_a_journal_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    """The message names what it is."""
+    (tmp_path / "log.journal").mkdir()
+    with pytest.raises(SettingsError, match=r"log\.db cannot be opened"):
+        SqliteLog(tmp_path / "log.db")
