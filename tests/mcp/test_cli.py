@@ -64,3 +64,9 @@ def test_a_login_that_makes_no_sense(given: Path):
     for name, why in (("x", "there is no 'x'; there are: r, gone"), ("r", "mcp.servers.r: takes no login")):
         ended = tailrace(given, "mcp", "login", name)
         assert (ended.returncode, why in ended.stderr) == (1, True)
+
+
+def test_there_are_none(tmp_path: Path):
+    """It says so."""
+    ended = tailrace(tmp_path, "mcp", "list")
+    assert (ended.returncode, ended.stderr) == (0, "the settings have no MCP servers\n")

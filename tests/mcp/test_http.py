@@ -107,3 +107,17 @@ async def test_an_answer_without_end_is_cut_off(start: Start, upstream):
     found = await standing(server, "k", "lost")
     assert "more than 16777216 bytes" in found["error"]
     await flood.stop()
+
+
+async def test_a_server_that_refuses_us_says_how(start: Start):
+    """The status is the reason."""
+
+    async def closed(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    refusing = await listen(closed)
+    server = await start({"k": {"url": refusing.url}})
+    assert (await standing(server, "k", "lost"))["error"] == "it answered HTTP 403"
+    await refusing.stop()

@@ -33,6 +33,9 @@ def list_servers(config: Config = None, data: Data = None) -> None:
     ```
     """
     settings = load(config, os.environ)
+    if not settings.mcp.servers:
+        note("the settings have no MCP servers")
+        return
     standings = look(settings, data)
     rows = [
         {"server": each.name, "state": each.state, "tool": tool}

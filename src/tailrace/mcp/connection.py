@@ -132,17 +132,19 @@ class Connection:
 
     async def run(self) -> None:
         """Keep it connected until cancelled."""
+        loop = asyncio.get_running_loop()
         delay = _FIRST_S
         while True:
             self._wanted.clear()
-            if await self._attempt():
-                delay = _FIRST_S
-            else:
+            began = loop.time()
+            if not await self._attempt():
                 self._wanted.clear()  # who wanted it has been told that it is not there
-                delay = min(delay * 2, _MOST_S)
+            if loop.time() - began > _MOST_S:
+                delay = _FIRST_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._wanted.wait()
+            delay = min(delay * 2, _MOST_S)
 
     async def _attempt(self) -> bool:
         """Connect, and stay so as long as it goes. Was it ever up?"""
@@ -161,9 +163,9 @@ class Connection:
             cause = first_of(failed)
             if session is not None:
                 session.unsent = isinstance(cause, httpx2.ConnectError)
-            if isinstance(cause, LoginNeeded):
-                state = "needs_login"
-            error = (link.reason if link is not None else None) or _words(cause)
+            state = "needs_login" if isinstance(cause, LoginNeeded) else "lost"
+            known = link.reason if link is not None and state == "lost" else None
+            error = known or _words(cause)
         self._down(session, state, self._hide(error))
         return session is not None and session.was_up
 
@@ -337,6 +339,9 @@ class Connection:
                 async with asyncio.timeout(_SETTLE_S):
                     await session.ended.wait()
             return _Lost("it has forgotten us", unsent=True)
+        if error.message in _REFUSED:
+            why = session.link.reason or error.message
+            return ToolFailed(f"The MCP server {self.name} failed: {why}. What was asked of it may have been done.")
         if error.code != CONNECTION_CLOSED:
             return ToolFailed(self._hide(error.message))
         self._stale.set()  # is it still there? A call may also be lost alone

@@ -43,7 +43,9 @@ class Http:
 
     def _seen(self, response: httpx2.Response, request: httpx2.Request) -> None:
         """Servers that were started anew should say 404 of a session that they do not know; some say 400."""
-        self.forgotten = self.forgotten or (response.status_code in {400, 404} and SESSION in request.headers)
+        status = response.status_code
+        self.reason = f"it answered HTTP {status}" if status >= 400 else None
+        self.forgotten = self.forgotten or (status in {400, 404} and SESSION in request.headers)
 
 
 class _Transport(httpx2.AsyncHTTPTransport):

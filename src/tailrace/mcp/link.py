@@ -20,8 +20,8 @@ class LoginNeeded(Unavailable):
 
 
 class Link(Protocol):
-    """One connection. `closed`: it is over; `reason`: why, where that is known; `forgotten`: the server said that it
-    does not know it, and has run nothing of what it was sent."""
+    """One connection. `closed`: it is over; `reason`: why it is, or why the server refuses us, where that is known;
+    `forgotten`: the server said that it does not know it, and has run nothing of what it was sent."""
 
     closed: asyncio.Event
     reason: str | None
