@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "tailrace"
-PURE = ("schema", "wire", "fold", "adapters", "dialects", "runs/step.py", "runs/history.py", "runs/recovery.py")
+RUNS = ("runs/step.py", "runs/branches.py", "runs/history.py", "runs/recovery.py")
+PURE = ("schema", "wire", "fold", "adapters", "dialects", *RUNS)
 JSON_DOOR = "schema/codec.py"
 LOCK = (
     f"{JSON_DOOR}: import of threading.Lock"  # msgspec learns a type once: in one thread, or it reads where nothing is

@@ -36,7 +36,7 @@ def type_text(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     if isinstance(kind, UnionType) or (get_origin(kind) is not None and kind not in (OutputItem, Part)):
-        arguments = [argument for argument in get_args(kind) if argument is not type(None)]
+        arguments = [argument for argument in get_args(kind) if argument not in (type(None), msgspec.UnsetType)]
         if set(arguments) == set(get_args(OutputItem)):
             return "an item"
         if set(arguments) == set(get_args(Part)):

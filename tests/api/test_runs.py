@@ -483,3 +483,41 @@ async def test_c45_a_thousand_deltas_are_few_writes(server: Served):
     _, response = await run(server)
     await server.services.settle(response.id)
     assert 1 <= writes.count(response.id) <= 10
+
+
+async def test_a_question_is_asked_again_in_other_words(server: Served):
+    """After another run of its thread, or from the beginning: its model hears what led there, and no more; the next
+    run goes on from there, and holds the thread meanwhile."""
+
+    async def heard(text: str, **body: Any) -> tuple[Response, list[str]]:
+        server.upstream.enqueue([Text(f"to {text}")])
+        _, response = await run(server, prompt=text, **body)
+        said = server.upstream.requests[-1].body["input"]
+        return response, [one["content"][0]["text"] for one in said if one["role"] == "user"]
+
+    first, _ = await heard("one")
+    thread = {"thread_id": first.thread_id}
+    second, said = await heard("two", **thread)
+    assert said == ["one", "two"]
+    again, said = await heard("two, please", after_run_id=first.id, **thread)
+    assert said == ["one", "two, please"]
+    assert again.after_run_id == first.id
+    assert (await heard("three", **thread))[1] == ["one", "two, please", "three"]
+    assert (await heard("other three", after_run_id=second.id, **thread))[1] == ["one", "two", "other three"]
+    anew, said = await heard("begin", after_run_id=None, **thread)
+    assert said == ["begin"]
+    assert anew.after_run_id is None
+    assert (await heard("go on", **thread))[1] == ["begin", "go on"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"after_run_id": "r"}, {"after_run_id": None}, {"after_run_id": "r", "thread_id": "t"}]
+)
+async def test_a_run_goes_on_from_one_of_its_own_thread(server: Served, body: dict[str, Any]):
+    """The field is named."""
+    _, other = await run(server)
+    _, here = await run(server)
+    given = {name: here.thread_id if name == "thread_id" else value and other.id for name, value in body.items()}
+    with pytest.raises(ClientError) as refused:
+        await server.client.submit(prompt="x", **given)
+    assert (refused.value.status, refused.value.field) == (400, "after_run_id")

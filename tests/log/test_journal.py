@@ -18,7 +18,7 @@ from tailrace.log import journal as journal_module
 from tailrace.log.journal import Journal, Row
 from tailrace.log.sqlite import SqliteLog
 from tailrace.schema.errors import NotReady, SettingsError
-from tailrace.testing.log_conformance import TRACE, deltas, done, read_all, seqs, whole
+from tailrace.testing.log_conformance import TRACE, deltas, done, offer, read_all, seqs, whole
 
 
 def row(number: int, size: int = 10) -> Row:
@@ -107,7 +107,7 @@ async def test_a_log_killed_at_any_moment_has_all_that_was_appended(
         run_id = dice.choice("abc")
         payloads = deltas(dice.randint(1, 3))
         if dice.random() < 0.8:
-            if log.offer(run_id, epochs[run_id], payloads, TRACE) is None:
+            if offer(log, run_id, epochs[run_id], payloads) is None:
                 await log.append(run_id, epochs[run_id], payloads, TRACE)
         elif dice.random() < 0.5:
             epochs[run_id] = await log.acquire(run_id)
@@ -126,14 +126,14 @@ async def test_an_older_copy_of_the_log_takes_nothing_from_a_newer_journal(tmp_p
     """Put back without its journal, a log goes on from where the copy was made."""
     log = SqliteLog(tmp_path / "log.db")
     epoch = await log.acquire("r")
-    log.offer("r", epoch, deltas(3), TRACE)
+    offer(log, "r", epoch, deltas(3))
     await log.close()
     shutil.copy(tmp_path / "log.db", tmp_path / "backup.db")
     log = SqliteLog(tmp_path / "log.db")
     epoch = await log.acquire("r")
     for _ in range(3):
         await log.append("other", await log.acquire("other"), deltas(1), TRACE)
-    log.offer("r", epoch, deltas(2), TRACE)
+    offer(log, "r", epoch, deltas(2))
     shutil.copy(tmp_path / "log.journal", tmp_path / "backup.journal")
     again = SqliteLog(tmp_path / "backup.db")
     assert seqs(await read_all(again, "r")) == [1, 2, 3]
@@ -147,9 +147,9 @@ async def test_a_run_that_is_deleted_goes_with_what_the_journal_had_of_it(tmp_pa
     log = SqliteLog(tmp_path / "log.db")
     epochs = {run_id: await log.acquire(run_id) for run_id in "ab"}
     for run_id in "ab":
-        log.offer(run_id, epochs[run_id], deltas(2), TRACE)
+        offer(log, run_id, epochs[run_id], deltas(2))
     await log.delete(["a"])
-    log.offer("b", epochs["b"], deltas(1), TRACE)
+    offer(log, "b", epochs["b"], deltas(1))
     copy = copied(tmp_path, "copy")
     again = SqliteLog(copy / "log.db")
     assert await again.head("a") is None
@@ -163,16 +163,16 @@ async def test_a_journal_that_cannot_be_written_refuses_and_loses_nothing(tmp_pa
     """The run goes on where it stood when there is room again."""
     log = SqliteLog(tmp_path / "log.db")
     epoch = await log.acquire("r")
-    assert log.offer("r", epoch, deltas(1), TRACE) is not None
+    assert offer(log, "r", epoch, deltas(1)) is not None
     fd, log._journal._fd = log._journal._fd, os.open(tmp_path / "log.db", os.O_RDONLY)
     with pytest.raises(NotReady, match="cannot be written"):
-        log.offer("r", epoch, deltas(1), TRACE)
+        offer(log, "r", epoch, deltas(1))
     os.close(log._journal._fd)
     log._journal._fd = fd
     assert (await log.append("r", epoch, deltas(1), TRACE)).first_seq == 2
-    batch = log.offer("r", epoch, deltas(1), TRACE)
-    assert batch is not None
-    assert batch.first_seq == 3
+    taken = offer(log, "r", epoch, deltas(1))
+    assert taken is not None
+    assert taken.result().first_seq == 3
     await log.append("r", epoch, [done("r")], TRACE)
     await log.close()
     log = SqliteLog(tmp_path / "log.db")
@@ -184,7 +184,7 @@ async def test_what_waits_is_taken_over_before_a_checkpoint(tmp_path: Path, monk
     """So that what is behind a checkpoint is on the disk, however quiet the log is."""
     monkeypatch.setattr("tailrace.log.sqlite.CHECKPOINT_SECONDS", 0.01)
     log = SqliteLog(tmp_path / "log.db")
-    log.offer("r", await log.acquire("r"), deltas(1), TRACE)
+    offer(log, "r", await log.acquire("r"), deltas(1))
     async with asyncio.timeout(10):
         while log._journal.rows:
             await asyncio.sleep(0.01)

@@ -21,6 +21,7 @@ from tailrace.testing.log_conformance import (
     delta,
     deltas,
     done,
+    offer,
     read_all,
     seqs,
     texts,
@@ -116,7 +117,7 @@ async def test_no_reader_sees_an_event_before_it_is_in_a_file(tmp_path: Path, mo
         if number % 5:
             await log.append("r", epoch, deltas(1 + number % 3), TRACE)
         else:
-            log.offer("r", epoch, deltas(1 + number % 3), TRACE)
+            offer(log, "r", epoch, deltas(1 + number % 3))
         if number % 3:
             await asyncio.sleep(0)
     await log.append("r", epoch, [done("r")], TRACE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.page.watched import Watched
@@ -26,6 +26,7 @@ instructions = "Plan first."
 [aliases]
 fast = "responses/m"
 """
+expect.set_options(timeout=30_000)  # however busy the machine is; what does not happen fails late, and only then
 Open = Callable[..., Awaitable[Watched]]
 
 

@@ -66,11 +66,10 @@ async def test_the_network_is_lost(tailrace: ServerProcess, provider: ScriptedUp
         provider.enqueue([numbers(1, 100), Gate("lost"), numbers(101, 300)])
         await page.say("count")
         await expect(page.answer).to_contain_text("100")
-        task = asyncio.create_task(proxy.cut(1.5))
-        provider.gate("lost").open()
-        await expect(page.page.locator(".pulse")).to_have_text(re.compile("Reconnecting"))
-        await page.page.screenshot(path=shots / "reconnecting.png")
-        await task
+        async with proxy.down():
+            provider.gate("lost").open()
+            await expect(page.page.locator(".pulse")).to_have_text(re.compile("Reconnecting"))
+            await page.page.screenshot(path=shots / "reconnecting.png")
         await whole(page)
         before = len(provider.requests)
         task = asyncio.create_task(proxy.cut(1.0))

@@ -1,6 +1,7 @@
 """Through the page as its readers go: every feature, before `tailrace serve`."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,10 @@ async def test_a_tool_call_grows_waits_and_is_answered(page: Watched, provider: 
     await page.page.screenshot(path=shots / "tools.png")
 
 
-async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedUpstream):
-    """What was cut off stays where it was; a question is asked again, or in other words in a thread of its own."""
-    provider.enqueue([Text("This will not "), Gate("never")], [Text("Second try.")], [Text("Edited.")])
+async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedUpstream, shots: Path):
+    """A question is asked again, or in other words, from where it was asked; what came of it before is a branch."""
+    provider.enqueue([Text("This will not "), Gate("never")])
+    provider.enqueue(*([Text(text)] for text in ("Second try.", "And on.", "Edited.", "Last.")))
     await page.say("first words")
     await expect(page.answer).to_contain_text("This will not")
     await page.label("Stop").click()
@@ -108,17 +110,118 @@ async def test_stop_retry_edit_and_send_again(page: Watched, provider: ScriptedU
     await page.page.locator("[data-retry]").click()
     await expect(page.answer).to_have_text(re.compile("Second try."))
     await page.ended()
-    first = page.thread_id
-    await page.press("e")
+    await expect(page.page.locator(".broken.cancelled")).to_have_count(0)
+    branches = page.page.get_by_role("group", name="Branches")
+    await expect(branches).to_contain_text("2 / 2")
+    await page.say("go on")
+    await page.ended()
+    thread = page.thread_id
+    await page.label("Edit and send again").first.click()
     await page.label("Edit the message").fill("other words")
     await page.label("Edit the message").press("Enter")
     await expect(page.answer).to_contain_text("Edited.")
     await page.ended()
-    assert page.thread_id != first
-    assert [one["content"][0]["text"] for one in provider.requests[-1].body["input"] if one["role"] == "user"] == [
-        "first words", "other words",
-    ]  # fmt: skip
-    await expect(page.page.get_by_role("navigation").get_by_role("link")).to_contain_text(["other words"])
+    assert page.thread_id == thread
+    assert asked(provider) == ["other words"]
+    await expect(page.page.locator("article.asked")).to_have_count(1)
+    await expect(branches).to_contain_text("3 / 3")
+    await page.page.screenshot(path=shots / "branches.png")
+    await page.check_access()
+    await page.label("The branch before").click()
+    await expect(page.page.locator("article.asked")).to_contain_text(["first words", "go on"])
+    await expect(page.answer).to_contain_text("And on.")
+    await page.say("from here")
+    await expect(page.answer).to_contain_text("Last.")
+    assert asked(provider) == ["first words", "go on", "from here"]
+    await page.ended()
+    await page.page.reload()  # the newest branch
+    await expect(page.page.locator("article.asked")).to_contain_text(["first words", "go on", "from here"])
+    await page.label("The branch behind").click()
+    await expect(page.answer).to_contain_text("Edited.")
+
+
+def asked(provider: ScriptedUpstream) -> list[str]:
+    """What the user said, as the model was last told."""
+    messages = provider.requests[-1].body["input"]
+    return [one["content"][0]["text"] for one in messages if one.get("role") == "user"]
+
+
+async def test_what_is_typed_at_once_goes_where_one_went(page: Watched):
+    """The key for a new thread, and words before the next frame: they are said there; a thread's own words stay its."""
+    await page.say("the old thread")
+    await page.ended()
+    await page.label("Message").fill("for later")
+    await page.press("c")
+    await page.page.evaluate("""async () => {
+        document.activeElement.blur();
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true }));
+        await null;
+        const field = document.getElementById("say");
+        field.value = "typed at once";
+        field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    }""")
+    await expect(page.label("Message")).to_have_value("typed at once")
+    await page.say("said at once")
+    await page.ended()
+    await expect(page.page.locator(".thread-title")).to_have_text("said at once")
+    await page.page.get_by_role("navigation").get_by_role("link", name="the old thread").click()
+    await expect(page.label("Message")).to_have_value("for later")
+
+
+async def test_a_run_is_told_something_while_it_works(page: Watched, provider: ScriptedUpstream, shots: Path):
+    """Now, to the run at hand, or as the next turn: both are shown waiting, survive a refresh, and are heard once."""
+    provider.enqueue(
+        [Text("I turn right. "), Gate("told"), Text("There.")], [Text("Left it is.")], [Text("Next, the north.")]
+    )
+    await page.say("find the sea")
+    await expect(page.answer).to_contain_text("I turn right.")
+    waiting = page.page.get_by_role("article", name="You, not heard yet")
+    await page.write("rather left")
+    await expect(waiting).to_contain_text("rather left")
+    await expect(page.label("Message")).to_have_value("")
+    await page.label("Message").fill("and what comes next?")
+    await expect(page.page.get_by_role("button", name="Tell it now")).to_be_visible()
+    await page.page.screenshot(path=shots / "steering.png")
+    await page.check_access()
+    await page.page.set_viewport_size({"width": 360, "height": 720})
+    for name in ("Queue", "Stop", "Copy the link to this"):
+        control = page.page.get_by_role("button", name=name)
+        await expect(control).to_be_in_viewport(ratio=1)
+    await page.page.screenshot(path=shots / "phone-steering.png")
+    await page.page.get_by_role("button", name="Queue").click()
+    await expect(waiting).to_contain_text(["rather left", "and what comes next?"])
+    await page.page.reload()
+    await expect(waiting).to_contain_text(["Waiting: it is heard after the step at hand", "Queued: it begins when"])
+    provider.gate("told").open()
+    await expect(page.answer).to_contain_text("Next, the north.")
+    await page.ended()
+    await expect(waiting).to_have_count(0)
+    await expect(page.page.locator("article.asked")).to_contain_text(
+        ["find the sea", "rather left", "and what comes next?"]
+    )
+    assert asked(provider) == ["find the sea", "rather left", "and what comes next?"]
+
+
+async def test_what_a_run_did_not_hear_comes_back(page: Watched, provider: ScriptedUpstream):
+    """It was stopped before: the words are in the field again; a turn that waits can be taken back."""
+    provider.enqueue([Text("I go. "), Gate("unheard")])
+    await page.say("go")
+    await expect(page.answer).to_contain_text("I go.")
+    await page.write("not so fast")
+    waiting = page.page.get_by_role("article", name="You, not heard yet")
+    await expect(waiting).to_contain_text("not so fast")
+    await page.label("Message").fill("and then?")
+    await page.label("Message").press("Alt+Enter")
+    await expect(waiting).to_have_count(2)
+    await page.label("Take it back").click()
+    await expect(waiting).to_have_count(1)
+    await page.label("Message").fill("said later")
+    await page.label("Stop").click()
+    await page.ended()
+    await expect(page.label("Message")).to_have_value("not so fast\n\nsaid later")
+    await expect(page.page.get_by_role("status").filter(has_text="before it heard")).to_be_visible()
+    provider.gate("unheard").open()
+    assert provider.requests[-1].body["input"][-1]["content"][0]["text"] == "go"
 
 
 async def test_an_error_is_told_where_it_happened(page: Watched):
@@ -256,6 +359,13 @@ async def test_light_dark_keyboard_and_phone(page: Watched, opened: Open, tailra
     assert await phone.page.evaluate("document.documentElement.scrollWidth") == 390
     await phone.page.screenshot(path=shots / "phone.png")
     await phone.check_access()
+    foot = phone.page.locator(".foot")
+    await expect(foot).to_be_in_viewport()
+    await foot.get_by_role("button", name="Log").click()
+    await expect(phone.page.locator(".event").first).to_be_visible()
+    await phone.page.screenshot(path=shots / "phone-log.png")
+    await phone.page.get_by_role("button", name="Close the log").click()
+    await expect(foot).to_be_in_viewport()  # the end is followed as before
     await phone.page.get_by_role("button", name="Threads").click()
     await expect(phone.page.get_by_role("button", name="New thread")).to_be_in_viewport()
     await phone.page.wait_for_timeout(200)
@@ -289,7 +399,7 @@ async def test_the_inspector_shows_filters_compares_exports_and_plays(
     assert '"response_done"' in lines[-1]
     await panel.get_by_role("tab", name="Timeline").click()
     await expect(panel.locator(".bar-row")).to_have_count(5)
-    await expect(panel.locator(".notes")).to_contain_text(re.compile("nothing for [12]"))
+    await expect(panel.locator(".notes")).to_contain_text(re.compile(r"nothing for \d+\.\d s, until item_delta"))
     await page.page.screenshot(path=shots / "timeline.png")
     await page.check_access()
     await panel.get_by_role("tab", name="Dialects").click()
@@ -298,12 +408,16 @@ async def test_the_inspector_shows_filters_compares_exports_and_plays(
     await expect(panel.get_by_role("region", name="messages")).to_contain_text("message_stop")
     await page.page.screenshot(path=shots / "dialects.png")
     await panel.get_by_role("tab", name="Replay").click()
-    await page.label("Speed").select_option("2")
-    await page.label("Play").click()
     stage = panel.locator(".stage")
+    before = next(at for at, line in enumerate(lines) if "Two." in line)
+    await page.label("Event").fill(str(before))
     await expect(stage).to_contain_text("One.")
     await expect(stage).not_to_contain_text("Two.")
+    await page.label("Speed").select_option("2")
+    clicked = time.monotonic()
+    await page.label("Play").click()
     await expect(stage).to_contain_text("Two.")
+    assert time.monotonic() - clicked > 1, "2.5 seconds were waited for, twice as fast"
     await expect(page.label("Play")).to_be_visible()
     await page.page.keyboard.press("Escape")
     await expect(panel).to_have_count(0)

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Branches } from "../../ui/state/branches.js";
 import { format, parse } from "../../ui/state/route.js";
 import { spans } from "../../ui/views/ansi.js";
 import { Blocks, htmlOf } from "../../ui/views/blocks.js";
@@ -120,4 +121,20 @@ test("addresses say where one is, and back", () => {
   for (const route of routes) assert.deepEqual(parse(format(route)), route);
   assert.equal(format({}), "#/");
   assert.deepEqual(parse("#/%E0%A4%A/threads"), { thread: null, run: null, item: null, log: false });
+});
+
+test("a thread's branches: the one to the newest run, or the chosen one", () => {
+  const runs = [undefined, undefined, "r0", undefined, null, "r1"].map((after, at) => ({ id: `r${at}`, after }));
+  const tree = new Branches();
+  const shown = () => tree.path(runs).map(({ id }) => id);
+  assert.deepEqual(shown(), ["r0", "r1", "r5"]);
+  tree.show(runs, runs[3]);
+  assert.deepEqual(shown(), ["r0", "r2", "r3"]);
+  tree.show(runs, runs[4]);
+  assert.deepEqual(shown(), ["r4"]);
+  assert.deepEqual(tree.siblings(runs, runs[2]), [runs[1], runs[2]]);
+  assert.equal(tree.parent(runs, runs[4]), null);
+  runs.push({ id: "r6" });
+  tree.show(runs, runs[6]);
+  assert.deepEqual(shown(), ["r0", "r1", "r5", "r6"]);
 });

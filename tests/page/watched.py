@@ -66,8 +66,9 @@ class Watched:
         return self.page.get_by_label(name, exact=True)
 
     async def say(self, text: str) -> None:
-        """Write it, and send it; returns when the run has begun."""
-        await self.write(text)
+        """Write it, and send it; returns when the run has begun, and the page shows it."""
+        async with self.page.expect_response(lambda answer: answer.ok and answer.url.endswith("/api/v2/submit")):
+            await self.write(text)
         await expect(self.label("Message")).to_have_value("")
 
     async def write(self, text: str) -> None:

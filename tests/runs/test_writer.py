@@ -1,16 +1,19 @@
 """The one way into a run's log, with logs that take an offer and logs that do not."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tailrace.log.base import Log, batches
 from tailrace.log.memory import MemoryLog
+from tailrace.log.redis import RedisLog
+from tailrace.log.redis_client import Redis
 from tailrace.log.sqlite import SqliteLog
-from tailrace.runs.writer import RunWriter
-from tailrace.schema.errors import StaleEpoch
+from tailrace.runs.writer import MOST_DUE, RunWriter
+from tailrace.schema.errors import NotReady, StaleEpoch
 from tailrace.schema.events import ItemDelta, ItemStart, Payload, ProviderEvent, ResponseStart, TraceContext
+from tests.support.redis import RedisServer, redis_server
 
 FIRST = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 SECOND = TraceContext("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01")
@@ -21,8 +24,23 @@ LOGS: dict[str, Callable[[Path], Log]] = {
 }
 
 
-@pytest.fixture(params=LOGS)
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=[*LOGS, "redis"])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        server.ask("FLUSHALL")
+        client = Redis(server.url)
+        in_redis = RedisLog(client)
+        yield in_redis
+        await in_redis.close()
+        await client.close()
+        return
     opened = LOGS[request.param](tmp_path)
     yield opened
     await opened.close()
@@ -62,13 +80,45 @@ async def test_what_an_offer_leaves_goes_in_front_of_the_next_append(log):
     assert writer.state.response().output_items[0].content == "abcd"
 
 
-async def test_an_offer_that_was_taken_leaves_nothing(log):
-    """True says that it is in the log, False that `settle` has to put it there."""
+async def test_an_offer_is_in_the_log_once_it_is_settled(log):
+    """Once, whether the log took it at once, took its time, or left it."""
     writer = await begun(log)
-    taken = writer.offer([delta("a")], FIRST)
-    assert bool(await told(log)) == taken
+    writer.offer([delta("a")], FIRST)
     await writer.settle()
     await writer.settle()
+    assert await told(log) == [("a", FIRST)]
+
+
+async def test_what_comes_while_an_append_is_under_way_goes_into_the_next(log):
+    """In order, each under its own trace, in few batches; and whoever brings too much has to wait."""
+    writer = await begun(log)
+    goes_on, count = True, 0
+    while goes_on and count < 2 * MOST_DUE:
+        count += 1
+        goes_on = writer.offer([delta(str(count))], FIRST if count <= 10 else SECOND)
+    await writer.settle()
+    assert await told(log) == [(str(number), FIRST if number <= 10 else SECOND) for number in range(1, count + 1)]
+    if isinstance(log, RedisLog):
+        assert count == MOST_DUE + 1
+        assert len([batch async for batch in batches(log, "run_1")]) == 4
+
+
+@pytest.mark.parametrize("log", ["redis"], indirect=True)
+async def test_nothing_follows_what_was_refused_on_its_way(log, redis):
+    """The log has no gap: what was offered behind it is refused with it, and so is what comes later."""
+    writer = await begun(log)
+    writer.offer([delta("a")], FIRST)
+    await writer.settle()
+    redis.ask("CONFIG", "SET", "maxmemory", "1")
+    for text in "bcd":
+        writer.offer([delta(text)], FIRST)
+    with pytest.raises(NotReady):
+        await writer.settle()
+    redis.ask("CONFIG", "SET", "maxmemory", "0")
+    with pytest.raises(NotReady):
+        writer.offer([delta("e")], FIRST)
+    with pytest.raises(NotReady):
+        await writer.append([delta("f")], FIRST)
     assert await told(log) == [("a", FIRST)]
 
 

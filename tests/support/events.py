@@ -1,6 +1,8 @@
 """Runs for property tests: legal sequences of payloads, made with the grammar's own idea of legal."""
 
 from hypothesis import strategies as st
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from tailrace.schema.events import (
     ApprovalRequested,
@@ -75,7 +77,7 @@ def _final(draw: st.DrawFn, item_id: str, kind: str) -> OutputItem:
 @st.composite
 def runs(draw: st.DrawFn, max_moves: int = 25) -> list[Payload]:
     """A legal run, ended by one of the three terminal events, or (one in four) cut off before it."""
-    payloads: list[Payload] = [START]
+    payloads: list[Payload] = [replace(START, after_run_id=draw(st.sampled_from([UNSET, None, "r0"])))]
     open_items: dict[str, str] = {}
     step, in_step, made = 0, False, 0
     for move in draw(st.lists(st.sampled_from(MOVES), max_size=max_moves)):

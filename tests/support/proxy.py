@@ -1,7 +1,8 @@
 """A TCP proxy that a test may cut or slow down: the network between two real programs."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -30,12 +31,18 @@ class Proxy:
         self._server.close()
         await self._break()
 
-    async def cut(self, seconds: float) -> None:
-        """Break all connections, and refuse new ones for so long."""
+    @asynccontextmanager
+    async def down(self) -> AsyncIterator[None]:
+        """All connections are broken, and new ones refused, for as long as the block takes."""
         self._cut = True
         await self._break()
-        await asyncio.sleep(seconds)
+        yield
         self._cut = False
+
+    async def cut(self, seconds: float) -> None:
+        """Break all connections, and refuse new ones for so long."""
+        async with self.down():
+            await asyncio.sleep(seconds)
 
     async def _break(self) -> None:
         for task in self._tasks:

@@ -1,13 +1,12 @@
-// What a run's log says beyond its Response: when items grew, what waits for a person, who took over.
+// What a run's log says beyond its Response: when items grew, what was tried again, who took over.
 
 /** A second fold over the same events; as tolerant as the first. Times are the log's, milliseconds since the epoch. */
 export class Facts {
   lastSeq = 0;
   began = null;
   items = new Map(); // item_id -> {began, ended?, deltas}
-  approvals = new Map(); // approval_id -> the request, then with decision and by
   scripts = new Map(); // item_id -> {state: "running" | "done" | "failed"}
-  marks = []; // {seq, timestamp, kind: "takeover" | "irregular", text}
+  marks = []; // {seq, timestamp, kind: "takeover" | "retry" | "failed" | "limit" | "irregular", text}
 
   apply(event) {
     if (event.seq <= this.lastSeq) return;
@@ -16,9 +15,8 @@ export class Facts {
     HANDLERS[event.type]?.(this, event.payload, event);
   }
 
-  /** The approvals asked for an item, oldest first. */
-  approvalsOf(itemId) {
-    return [...this.approvals.values()].filter((approval) => approval.item_id === itemId);
+  mark({ seq, timestamp }, kind, text) {
+    this.marks.push({ seq, timestamp, kind, text });
   }
 
   /** How long the item took, or has taken so far at `now`; null where that is not known. */
@@ -50,20 +48,29 @@ const HANDLERS = {
   script_execution_start: script("running"),
   script_execution_done: script("done"),
   script_execution_error: script("failed"),
-  approval_requested: (facts, { type: _type, ...asked }) => facts.approvals.set(asked.approval_id, asked),
-  approval_resolved(facts, { approval_id, decision, by }) {
-    const asked = facts.approvals.get(approval_id);
-    if (asked) facts.approvals.set(approval_id, { ...asked, decision, by });
+  step_done(facts, { step, finish_reason }, event) {
+    if (finish_reason === "error") facts.mark(event, "failed", `step ${step} ended in an error`);
   },
-  provider_event(facts, { name, data }, { seq, timestamp }) {
-    const known = MARKS.find(([start]) => name.startsWith(start));
-    if (known) facts.marks.push({ seq, timestamp, kind: known[1], text: known[2](data, name) });
+  provider_event(facts, { provider_id, name, data }, event) {
+    const own = provider_id === "tailrace" ? OWN[name] : undefined;
+    const [kind, told] = own ?? MARKS.find(([start]) => name.startsWith(start))?.slice(1) ?? [];
+    if (kind) facts.mark(event, kind, told(data, name));
   },
 };
 
-// Beginning of a provider event's name -> kind, and how it is told.
+// What a server says of its own work, by the event's name -> kind, and how it is told.
+const OWN = {
+  takeover: ["takeover", (data) => `taken over, epoch ${data?.epoch ?? "?"}`],
+  retry: ["retry", (data) => `asked again after try ${data?.tries ?? "?"}: ${reasonOf(data?.error)}`],
+  limit: ["limit", (data) => `the run's limit of ${data?.limit ?? "?"} was reached`],
+};
+
+// Beginning of any provider event's name -> kind, and how it is told.
 const MARKS = [
-  ["takeover", "takeover", (data) => `taken over, epoch ${data?.epoch ?? "?"}`],
   ["STREAM_SEQUENCE_ERROR", "irregular", (_data, name) => name.slice(name.indexOf(":") + 1)],
   ["unreadable", "irregular", () => "an event that could not be read"],
 ];
+
+const MOST = 160; // characters of a provider's words in a mark
+
+const reasonOf = (error) => `${error?.code ?? "error"}: ${error?.message ?? ""}`.slice(0, MOST);

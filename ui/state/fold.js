@@ -41,8 +41,8 @@ export class Reducer {
   #resume(snapshot) {
     this.lastSeq = snapshot.last_seq;
     if (snapshot.last_seq === 0) return;
-    const { id, turn_id, thread_id, agent_id, model_id, provider_id, created_at } = snapshot;
-    this.start = { response_id: id, turn_id, thread_id, agent_id, model_id, provider_id, created_at };
+    const { id, turn_id, thread_id, agent_id, model_id, provider_id, created_at, after_run_id } = snapshot;
+    this.start = { response_id: id, turn_id, thread_id, agent_id, model_id, provider_id, created_at, after_run_id };
     this.finishReason = snapshot.finish_reason;
     this.error = snapshot.error ?? null;
     this.steps = [...snapshot.steps];
@@ -101,6 +101,7 @@ export class Reducer {
       ...(this.error === null ? {} : { error: this.error }),
       last_seq: this.lastSeq,
       ...(this.approvals.size ? { approvals: [...this.approvals.values()] } : {}),
+      ...(start.after_run_id === undefined ? {} : { after_run_id: start.after_run_id }),
     };
   }
 
@@ -146,6 +147,11 @@ export class Reducer {
   get awaited() {
     const clients = this.steps.at(-1)?.client_tools;
     return this.unanswered.filter((call) => !clients || clients.includes(call.name));
+  }
+
+  /** The approvals asked for an item, oldest first; one that is decided has its `resolution`. */
+  approvalsOf(itemId) {
+    return [...this.approvals.values()].filter((approval) => approval.item_id === itemId);
   }
 
   get #waits() {

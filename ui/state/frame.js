@@ -42,6 +42,12 @@ export class Channel {
     inNextFrame(this.#tell);
   }
 
+  /** These topics changed, and are told at once: for what must not lag behind the hand, such as where one is. */
+  changedNow(...topics) {
+    for (const topic of topics) this.#changed.add(topic);
+    this.#tell();
+  }
+
   /** Everything changed. */
   allChanged() {
     this.changed(...this.#listeners.keys());

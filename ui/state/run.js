@@ -14,12 +14,13 @@ export const EVENTS = "events";
 
 /**
  * Shown from a snapshot at once, where there is one; a live run's log is then read from its beginning, because a
- * snapshot does not say who waits for an approval, and takes the snapshot's place when it has come as far.
+ * snapshot does not say when its items grew, and takes the snapshot's place when it has come as far.
  */
 export class Run extends Channel {
   events = [];
   connection = "idle"; // "live", "waiting" (to connect again), "ended", "failed"
   error = null;
+  after = undefined; // the run of its thread that it goes on from: null for none, undefined for the one made before it
   isReplay = false; // fed from a log that is over, not by a connection
   #whole = null; // the promise of the whole log
   #aborter = null;
@@ -28,6 +29,7 @@ export class Run extends Channel {
     super();
     this.client = client;
     this.id = id;
+    this.after = snapshot?.after_run_id;
     this.reducer = new Reducer(snapshot);
     this.facts = new Facts();
     this.building = snapshot ? new Reducer() : this.reducer;
@@ -62,7 +64,7 @@ export class Run extends Channel {
 
   /** The item that an approval is about. */
   #asked({ approval_id }) {
-    return this.facts.approvals.get(approval_id)?.item_id ?? WHOLE;
+    return this.building.approvals.get(approval_id)?.item_id ?? WHOLE;
   }
 
   /** Read the log to its end; resolves when that has come, or never will. Asked for again, it is the same reading. */

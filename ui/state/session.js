@@ -3,17 +3,19 @@
 import { Client } from "../stream/client.js";
 import { Unreachable } from "../stream/errors.js";
 import { pause } from "../stream/pause.js";
+import { Drafts } from "./drafts.js";
 import { Channel } from "./frame.js";
 import { newId } from "./ids.js";
 import { format, parse } from "./route.js";
 import { Thread } from "./thread.js";
 import { Threads, titleOf } from "./threads.js";
+import { Waiting } from "./waiting.js";
 
 export const SESSION = "session";
 export const TOASTS = "toasts";
 const LOOK_MS = 4000; // between looks at the list, while somebody looks at the page
 const UNSEEN_MS = 60_000;
-const SUBMIT_TRIES = 4;
+const TRIES = 4; // of what is sent until it is answered
 const IN_BETWEEN = new Set([502, 503, 504]); // how a proxy says that the server behind it cannot be reached
 const TOAST_MS = 6000;
 
@@ -34,6 +36,8 @@ export class Session extends Channel {
     this.tabs = new BroadcastChannel("tailrace");
     this.tabs.onmessage = ({ data }) => this.#heard(data);
     this.threads = new Threads(this);
+    this.drafts = new Drafts();
+    this.waiting = new Waiting();
     this.connect();
   }
 
@@ -41,7 +45,7 @@ export class Session extends Channel {
   connect() {
     this.client = new Client(this.settings.get("url") || this.home, { key: this.settings.get("key") });
     this.thread?.leave();
-    this.thread = new Thread(this.client, null);
+    this.thread = this.#threadFrom(null);
     this.threads.known.clear();
     this.threads.isLoaded = false;
   }
@@ -110,7 +114,7 @@ export class Session extends Channel {
 
   // --- where one is --------------------------------------------------------------------------------------------
 
-  /** Follow an address. */
+  /** Follow an address. What is typed next goes to where it leads: that is told at once. */
   async go(hash, { again = false } = {}) {
     const route = parse(hash);
     if (route.run && !route.thread) {
@@ -118,22 +122,33 @@ export class Session extends Channel {
       if (hash !== location.hash) return; // one has gone on meanwhile
     }
     this.route = route;
-    this.changed(SESSION);
-    if (route.thread !== this.thread.id) this.#open(new Thread(this.client, route.thread));
-    else if (!again || this.thread.state === "ready") return;
+    this.changedNow(SESSION);
+    if (route.thread !== this.thread.id) this.#open(this.#threadFrom(route.thread));
+    else if (!again || this.thread.state === "ready") return this.#show(route);
     await this.quietly(() => this.thread.load());
+    this.#show(route);
+  }
+
+  /** The run that an address names may be on a branch that is not shown. */
+  #show(route) {
+    const run = route === this.route && this.thread.find(route.run);
+    if (run && !this.thread.shown.includes(run)) this.thread.show(run);
   }
 
   visit(route) {
     const hash = format(route);
-    if (hash === location.hash) this.go(hash);
-    else location.hash = hash;
+    if (hash !== location.hash) location.hash = hash; // its event comes later, and finds us there
+    return this.go(hash);
   }
 
   #open(thread) {
     this.thread.leave();
     this.thread = thread;
-    this.changed(SESSION);
+    this.changedNow(SESSION);
+  }
+
+  #threadFrom(threadId) {
+    return new Thread(this.client, threadId, (run) => this.#settle(run));
   }
 
   async #threadOf(runId) {
@@ -143,25 +158,68 @@ export class Session extends Channel {
 
   // --- what is done --------------------------------------------------------------------------------------------
 
+  /** Say what stands in the open thread's draft; with `whenBusy` "enqueue", as a turn that waits for the run at work. */
+  async send(message, { whenBusy } = {}) {
+    const { id } = this.thread;
+    await this.say([message], { whenBusy });
+    this.drafts.clear(id);
+  }
+
+  /** Say what stands in the open thread's draft to a run at work: its model hears it after the step at hand. */
+  async steer(run, text) {
+    const { id: thread } = this.thread;
+    const id = newId("said");
+    await this.guarded(() => surely(() => this.client.say(run.id, text, id)));
+    this.drafts.clear(thread);
+    this.waiting.add({ id, thread, run: run.id, text });
+    this.#settle(run); // it may have heard it, or ended, by now
+  }
+
+  /** What was said to a run that ended without hearing it goes back to where it was written. */
+  #settle(run) {
+    const unheard = this.waiting.settle(run);
+    if (!unheard.length) return;
+    const [{ thread }] = unheard;
+    const texts = [...unheard.map(({ text }) => text), this.drafts.of(thread).text];
+    this.drafts.change(thread, { text: texts.filter(Boolean).join("\n\n") });
+    this.toast("The run ended before it heard what you said. It is back in the message field.");
+  }
+
   /**
-   * Say something: `input` is a list of messages. In the open thread, or with `inNew` in a new one (titled `title`).
-   * Throws what the server said against it.
+   * Say something: `input` is a list of messages. In the open thread, behind what is shown of it, or behind the run
+   * `after` (null: at its beginning). Throws what the server said against it.
    */
-  async say(input, { inNew = false, title } = {}) {
-    const threadId = inNew ? null : this.thread.id;
-    const body = { input, run_id: newId("run"), ...this.#asked(), ...(threadId ? { thread_id: threadId } : {}) };
-    const begun = await this.guarded(() => this.#submit(body));
-    if (!threadId) this.#named(begun.thread_id, title ?? titleOf(textOf(input.at(-1))));
-    if (this.thread.id !== begun.thread_id) {
-      const thread = new Thread(this.client, begun.thread_id);
-      thread.state = "ready"; // it holds this one run
-      this.#open(thread);
-    }
-    this.thread.begin(begun.run_id);
-    this.visit({ thread: begun.thread_id });
+  async say(input, { whenBusy, after = this.thread.end } = {}) {
+    const from = this.thread;
+    const { id: threadId } = from;
+    const body = {
+      input,
+      run_id: newId("run"),
+      ...this.#asked(),
+      ...(threadId ? { thread_id: threadId } : {}),
+      ...(whenBusy ? { when_busy: whenBusy } : {}),
+      ...(after === undefined ? {} : { after_run_id: after }),
+    };
+    const isQueued = from.live !== undefined;
+    const begun = await this.guarded(() => surely(() => this.client.submit(body)));
+    const text = textOf(input.at(-1));
+    this.waiting.add({ id: begun.run_id, thread: begun.thread_id, run: begun.run_id, text, isQueued });
+    if (!threadId) this.#named(begun.thread_id, titleOf(text));
+    if (this.thread === from) this.#follow(begun, after); // else one has gone on meanwhile
     this.tabs.postMessage({ thread: begun.thread_id });
     this.look();
     return begun;
+  }
+
+  /** Look at what was begun. */
+  #follow({ thread_id, run_id }, after) {
+    if (this.thread.id !== thread_id) {
+      const thread = this.#threadFrom(thread_id);
+      thread.state = "ready"; // it holds this one run
+      this.#open(thread);
+    }
+    this.thread.begin(run_id, after);
+    this.visit({ thread: thread_id });
   }
 
   /** Model, agent and options, as they are chosen now. */
@@ -176,36 +234,30 @@ export class Session extends Channel {
     };
   }
 
-  /** The same run however often it is sent, because the run's id is chosen here. */
-  async #submit(body) {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await this.client.submit(body);
-      } catch (error) {
-        if (!(error instanceof Unreachable) || tries === SUBMIT_TRIES) throw error;
-        await pause(500 * tries);
-      }
-    }
-  }
-
   #named(threadId, title) {
     this.threads.names.set(threadId, title);
     this.quietly(() => this.threads.change(threadId, { title }));
   }
 
-  /** The same question again, in the same thread. */
+  /** The same question again, from where it was asked: both answers stay, as branches. */
   retry(run) {
-    return this.say(asked(run));
+    return this.#again(run, said(asked(run)));
   }
 
-  /** The same question in other words: in a new thread, which begins with what was said before it, as text. */
-  resend(run, message) {
-    const before = this.thread.runs.slice(0, this.thread.runs.indexOf(run)).flatMap((one) => said(one.reducer.items()));
-    return this.say([...before, message], { inNew: true, title: titleOf(textOf(message)) });
+  /** The same question in other words, from where it was asked: `message` in place of the item `id`. */
+  resend(run, id, message) {
+    const items = asked(run).map((item) => (item.id === id ? { ...item, parts: undefined, ...message } : item));
+    return this.#again(run, said(items));
   }
 
-  stop(run) {
-    return this.guarded(() => this.client.cancel(run.id));
+  #again(run, input) {
+    const before = this.thread.branches.parent(this.thread.runs, run);
+    return this.say(input, { after: before?.id ?? null });
+  }
+
+  async stop(run) {
+    await this.guarded(() => this.client.cancel(run.id));
+    run.read(); // one that had not begun was not being read
   }
 
   /** Something is said against it, unless it works. Throws no more than `job` does. */
@@ -261,22 +313,34 @@ export class Session extends Channel {
   }
 }
 
+/** Do what has the same effect however often it is sent (its id is chosen here) until it is answered. */
+async function surely(job) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await job();
+    } catch (error) {
+      if (!(error instanceof Unreachable) || tries === TRIES) throw error;
+      await pause(500 * tries);
+    }
+  }
+}
+
 /** All visible text of a message. */
 export function textOf({ content, parts }) {
   return content ?? (parts ?? []).map((part) => part.text ?? "").join("");
 }
 
-/** What a run was asked, as the messages of a new one: those before the first item of the agent's. */
+/** What a run was asked: the messages before the first item of the agent's. */
 export function asked(run) {
   const items = run.reducer.items();
   const first = items.findIndex((item) => item.type !== "message" || item.origin === "agent");
-  return said(first < 0 ? items : items.slice(0, first));
+  return first < 0 ? items : items.slice(0, first);
 }
 
 /** The messages among these items, as they are sent. */
 function said(items) {
-  const messages = items.filter((item) => item.type === "message" && (item.content.trim() || item.parts));
-  return messages.map(({ origin, content, parts }) => ({
+  const messages = items.filter((item) => item.type === "message" && (item.content?.trim() || item.parts));
+  return messages.map(({ origin, content = "", parts }) => ({
     origin,
     ...(parts?.some((part) => part.type === "image" || part.type === "file") ? { parts } : { content }),
   }));

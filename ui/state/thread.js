@@ -1,20 +1,22 @@
 // The thread that is open: its runs in order, each live one being read.
 
-import { hasEnded } from "./fold.js";
+import { Branches } from "./branches.js";
 import { Channel } from "./frame.js";
-import { Run, STATUS } from "./run.js";
+import { Run, STATUS, WHOLE } from "./run.js";
 
 export const THREAD = "thread";
 
-/** `id` is null for a thread that does not exist yet. */
+/** `id` is null for a thread that does not exist yet; `onRun` is told of each run that there is, and that changed. */
 export class Thread extends Channel {
-  runs = [];
+  runs = []; // all of them, in the order they were made
+  branches = new Branches();
   state = "loading"; // "ready", "missing", "failed"
   error = null;
 
-  constructor(client, id) {
+  constructor(client, id, onRun = () => {}) {
     super();
     this.client = client;
+    this.onRun = onRun;
     this.id = id;
     if (id === null) this.state = "ready";
   }
@@ -25,9 +27,9 @@ export class Thread extends Channel {
     try {
       const { runs, history: _all, ...thread } = await this.client.thread(this.id);
       this.meta = thread;
-      for (const snapshot of runs)
-        if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot), snapshot);
+      for (const snapshot of runs) if (!this.find(snapshot.id)) this.#add(new Run(this.client, snapshot.id, snapshot));
       this.#order(runs.map((run) => run.id));
+      this.resume();
       this.state = "ready";
       this.error = null;
     } catch (error) {
@@ -51,16 +53,48 @@ export class Thread extends Channel {
     return this.runs.find((run) => run.id === runId);
   }
 
-  /** A run that was just begun here. */
-  begin(runId) {
-    if (!this.find(runId)) this.#add(new Run(this.client, runId));
+  /** A run that was just begun here; `after`: see Run. */
+  begin(runId, after) {
+    if (!this.find(runId)) {
+      const run = new Run(this.client, runId);
+      run.after = after;
+      this.#add(run);
+      this.branches.show(this.runs, run);
+    }
+    this.resume();
     this.changed(THREAD);
   }
 
-  #add(run, snapshot = null) {
+  /** Show the branch that this run is on. */
+  show(run) {
+    this.branches.show(this.runs, run);
+    this.changed(THREAD);
+  }
+
+  /** The runs that are shown: one branch. */
+  get shown() {
+    return this.branches.path(this.runs);
+  }
+
+  /** What a run must name to go on from the end of what is shown: nothing where that is the newest run. */
+  get end() {
+    const last = this.last;
+    return last === this.runs.at(-1) ? undefined : last.id;
+  }
+
+  #add(run) {
     this.runs.push(run);
-    run.on(STATUS, () => this.changed(THREAD));
-    if (!snapshot || !hasEnded(snapshot.status)) run.read().then(() => this.changed(THREAD));
+    this.onRun(run);
+    run.on(STATUS, () => {
+      this.changed(THREAD);
+      if (run.ended) this.resume(); // it may be the next one's turn
+    });
+    run.on(WHOLE, () => this.onRun(run));
+  }
+
+  /** Has the run begun, or is it about to? Browsers have few connections for a server: one that waits takes none. */
+  #isAtWork(run) {
+    return !run.ended && (run.reducer.status !== "queued" || run === this.live);
   }
 
   /** The run that holds the thread, if there is one. */
@@ -69,12 +103,12 @@ export class Thread extends Channel {
   }
 
   get last() {
-    return this.runs.at(-1);
+    return this.shown.at(-1);
   }
 
-  /** Go on reading what was given up: for want of a key, or while nobody looked. */
+  /** Read what is at work, also what was given up: for want of a key, or while nobody looked. */
   resume() {
-    for (const run of this.runs) if (!run.ended && !run.isReading) run.read().then(() => this.changed(THREAD));
+    for (const run of this.runs) if (this.#isAtWork(run) && !run.isReading) run.read().then(() => this.changed(THREAD));
   }
 
   /** Read no more for now. */

@@ -87,6 +87,16 @@ export class Client {
     return this.call(`api/v2/runs/${id(runId)}/cancel`, { method: "POST" });
   }
 
+  /** Say something to a run while it works; the same `deliveryId` with the same text is the same thing said. */
+  say(runId, text, deliveryId) {
+    return this.call(`api/v2/runs/${id(runId)}/input`, { method: "POST", body: { text, delivery_id: deliveryId } });
+  }
+
+  /** Where something said to a run is: {status: "waiting", "delivered" or "undelivered", seq?}. */
+  receipt(runId, deliveryId) {
+    return this.call(`api/v2/runs/${id(runId)}/input/${id(deliveryId)}`);
+  }
+
   /** Results of calls that the run waits for: [{call_id, output, success?}]. */
   outputs(runId, outputs) {
     return this.call(`api/v2/runs/${id(runId)}/outputs`, { method: "POST", body: { outputs } });

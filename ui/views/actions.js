@@ -10,9 +10,12 @@ export function actions(session, { open, list }) {
   const quiet = (job) => told(job).catch(() => {});
   const { settings, threads } = session;
   return {
-    say: (message) => told(() => session.say([message])),
+    say: (message, how) => told(() => session.send(message, how)),
+    steer: (run, text) => told(() => session.steer(run, text)),
+    waiting: session.waiting,
     retry: (run) => quiet(() => session.retry(run)),
-    resend: (run, message) => told(() => session.resend(run, message)),
+    resend: (run, id, message) => told(() => session.resend(run, id, message)),
+    branch: (run) => session.thread.show(run),
     stop: (run) => quiet(() => session.stop(run)),
     answer: (run, call, output, success) =>
       told(() => session.guarded(() => session.client.outputs(run.id, [{ call_id: call.call_id, output, success }]))),
@@ -34,6 +37,7 @@ export function actions(session, { open, list }) {
     },
     inspect: (run) => session.visit({ thread: session.thread.id, run: run.id, log: true }),
     closeLog: () => session.visit({ thread: session.thread.id }),
+    options: () => open("options"),
     settings: () => open("settings"),
     help: () => open("help"),
     toggleSidebar: () => list((is) => !is),

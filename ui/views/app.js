@@ -9,6 +9,7 @@ import { CopyButton } from "./copy.js";
 import { classes, html, useEffect, useMemo, useState, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
 import { Inspector } from "./inspector.js";
+import { Options } from "./options.js";
 import { HelpDialog, KeyDialog, SettingsDialog } from "./settings.js";
 import { useShortcuts } from "./shortcuts.js";
 import { Sidebar } from "./sidebar.js";
@@ -40,6 +41,7 @@ export function App({ session }) {
     </main>
     ${inspected && html`<${Inspector} key=${inspected.id} session=${session} run=${inspected} act=${act} />`}
     ${session.needsKey && html`<${KeyDialog} session=${session} />`}
+    ${dialog === "options" && html`<${Options} settings=${session.settings} onClose=${() => open(null)} />`}
     ${dialog === "settings" && html`<${SettingsDialog} session=${session} onClose=${() => open(null)} />`}
     ${dialog === "help" && html`<${HelpDialog} onClose=${() => open(null)} />`}
     <${Toasts} session=${session} />

@@ -16,12 +16,15 @@ const SAID = {
 
 /** `decide(approval, decision, reason, content)` tells the server; what it makes of it comes back as an event. */
 export function Approval({ approval, decide }) {
-  if (approval.decision) {
-    const by = approval.by && approval.decision !== "expired" ? ` by ${approval.by}` : "";
-    return html`<p class=${`decided ${approval.decision}`}><${Icon} name="shield" size="15" />${SAID[approval.decision] ?? approval.decision}${by}</p>`;
-  }
+  if (approval.resolution) return html`<${Decided} ...${approval.resolution} />`;
   const view = approval.question ? Question : Ask;
   return html`<${view} approval=${approval} decide=${decide} />`;
+}
+
+/** How it was decided, by whom, and what they said of it. */
+function Decided({ decision, by, reason }) {
+  return html`<p class=${`decided ${decision}`}><${Icon} name="shield" size="15" />
+    <span>${SAID[decision] ?? decision}${by && decision !== "expired" && ` by ${by}`}${reason && html`: <q dir="auto">${reason}</q>`}</span></p>`;
 }
 
 function Ask({ approval, decide }) {

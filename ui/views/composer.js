@@ -1,10 +1,10 @@
 // Where one writes: text, images by paste and drop, the model, and send or stop.
 
+import { DRAFT } from "../state/drafts.js";
 import { SESSION } from "../state/session.js";
 import { THREAD } from "../state/thread.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
-import { Options } from "./options.js";
 import { Picker } from "./picker.js";
 
 const MOST_BYTES = 8 * 1024 * 1024; // of all images together; the server takes 16 MB in base64
@@ -26,26 +26,13 @@ function read(files) {
   );
 }
 
-/** What is written and not sent is kept per thread, as long as the tab lives. */
-function useDraft(threadId) {
-  const key = `tailrace.draft.${threadId ?? "new"}`;
-  const [text, write] = useState(() => sessionStorage.getItem(key) ?? "");
-  useEffect(() => write(sessionStorage.getItem(key) ?? ""), [key]);
-  const keep = (value) => {
-    write(value);
-    if (value) sessionStorage.setItem(key, value);
-    else sessionStorage.removeItem(key);
-  };
-  return [text, keep];
-}
-
-/** The images that go along, and what takes them in: a list of files, what was pasted, what was dropped. */
-function useImages(session) {
-  const [images, attach] = useState([]);
+/** What takes in the images that go along: a list of files, what was pasted, what was dropped. */
+function useImages(session, threadId) {
   const [isDropped, drop] = useState(false);
   const add = async (files) => {
-    const all = [...images, ...(await read(files))];
-    if (all.reduce((sum, image) => sum + image.size, 0) <= MOST_BYTES) attach(all);
+    const added = await read(files);
+    const images = [...session.drafts.of(threadId).images, ...added];
+    if (images.reduce((sum, image) => sum + image.size, 0) <= MOST_BYTES) session.drafts.change(threadId, { images });
     else session.toast("These images are too large: 8 MB at most, all together.", { isError: true });
   };
   const onPaste = (event) => {
@@ -61,7 +48,7 @@ function useImages(session) {
     drop(false);
     add(event.dataTransfer.files);
   };
-  return { images, attach, add, onPaste, isDropped, dropping: { onDragOver, onDragLeave: () => drop(false), onDrop } };
+  return { add, onPaste, isDropped, dropping: { onDragOver, onDragLeave: () => drop(false), onDrop } };
 }
 
 /** The message as it is sent. */
@@ -73,11 +60,14 @@ function messageOf(text, images) {
 
 export function Composer({ session, thread, act }) {
   useTopic(thread, THREAD);
-  const [text, write] = useDraft(thread.id);
-  const { images, attach, add, onPaste, isDropped, dropping } = useImages(session);
-  const [isSending, sending] = useState(false);
+  const { drafts } = session;
+  useTopic(drafts, DRAFT);
+  const { text, images } = drafts.of(thread.id);
+  const { add, onPaste, isDropped, dropping } = useImages(session, thread.id);
+  const [sent, sending] = useState(null); // the thread whose message is on its way
   const area = useRef(null);
   const live = thread.live;
+  const isSending = sent === thread;
   const isEmpty = !text.trim() && !images.length;
 
   useLayoutEffect(() => {
@@ -88,35 +78,50 @@ export function Composer({ session, thread, act }) {
     if (matchMedia("(hover: hover)").matches) area.current.focus();
   }, [thread]);
 
-  const send = async (event) => {
-    event.preventDefault();
-    if (isEmpty || live || isSending) return;
-    sending(true);
+  const send = async (job) => {
+    if (isEmpty || isSending) return;
+    sending(thread);
     try {
-      await act.say(messageOf(text, images));
-      write("");
-      attach([]);
+      await job();
     } catch {
       area.current.focus(); // what was written stays; why it was not sent has been said
     } finally {
-      sending(false);
+      sending(null);
     }
   };
+  const queue = () => send(() => act.say(messageOf(text, images), { whenBusy: "enqueue" }));
+  const steer = () => send(() => act.steer(live, text));
+  const canSteer = live && !images.length; // a run at work hears text
+  const say = live ? (canSteer ? steer : queue) : () => send(() => act.say(messageOf(text, images)));
   const keys = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    if (live && (event.altKey || event.ctrlKey || event.metaKey)) queue();
+    else say();
   };
-  return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${send} ...${dropping}>
-    <${Images} images=${images} remove=${(image) => attach(images.filter((one) => one !== image))} />
-    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder="Say something" value=${text}
-      onInput=${(event) => write(event.target.value)} onKeyDown=${keys} onPaste=${onPaste} />
+  const submit = (event) => {
+    event.preventDefault();
+    say();
+  };
+  return html`<form class=${classes("composer", isDropped && "dropped")} aria-label="Say something" onSubmit=${submit} ...${dropping}>
+    <${Images} images=${images} remove=${(image) => drafts.change(thread.id, { images: images.filter((one) => one !== image) })} />
+    <textarea ref=${area} rows="1" id="say" aria-label="Message" placeholder=${live ? "Say something while it works" : "Say something"} value=${text} readonly=${isSending}
+      onInput=${(event) => drafts.change(thread.id, { text: event.target.value })} onKeyDown=${keys} onPaste=${onPaste} />
     <div class="row">
-      <${Choices} session=${session} add=${add} />
-      <span class="space" />
-      ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
+      <${Choices} session=${session} add=${add} act=${act} />
+      <span class="sends">
+        ${live && !isEmpty && html`<${Busy} canSteer=${canSteer} isOff=${isSending} queue=${queue} />`}
+        ${live ? html`<${Stop} stop=${() => act.stop(live)} />` : html`<${Send} isOff=${isEmpty || isSending} />`}
+      </span>
     </div>
   </form>`;
 }
 
+/** What can be done with words while a run works. */
+const Busy = ({ canSteer, isOff, queue }) => html`<span class="busy" role="group" aria-label="While it works">
+    <button type="button" disabled=${isOff} onClick=${queue} title="A turn of its own, when this run has ended (Alt+Enter)">Queue</button>
+    ${canSteer && html`<button type="submit" class="primary" disabled=${isOff} title="To the run at work: heard after the step at hand (Enter)">Tell it now</button>`}
+  </span>`;
 const Stop = ({ stop }) =>
   html`<button type="button" class="round stop" data-stop onClick=${stop} aria-label="Stop" title="Stop (Esc)"><${Icon} name="stop" /></button>`;
 const Send = ({ isOff }) =>
@@ -133,13 +138,12 @@ function Images({ images, remove }) {
 }
 
 /** Model, agent, options, and a button for images. */
-function Choices({ session, add }) {
+function Choices({ session, add, act }) {
   useTopic(session, SESSION);
   const { settings } = session;
   useTopic(settings, "model");
   useTopic(settings, "agent");
   useTopic(settings, "options");
-  const [isOpen, open] = useState(false);
   const file = useRef(null);
   const chosen = Object.keys(settings.get("options")).length;
   return html`
@@ -149,13 +153,12 @@ function Choices({ session, add }) {
         add(event.target.files);
         event.target.value = "";
       }} />
-    <button type="button" class=${classes("quiet", chosen && "chosen")} onClick=${() => open(true)} aria-label="How it is asked" title="Instructions, effort, tools"><${Icon} name="sliders" />${chosen > 0 && html`<span class="count">${chosen}</span>`}</button>
+    <button type="button" class=${classes("quiet", chosen && "chosen")} onClick=${act.options} aria-label="How it is asked" title="Instructions, effort, tools"><${Icon} name="sliders" />${chosen > 0 && html`<span class="count">${chosen}</span>`}</button>
     <${Picker} label="Model" value=${settings.get("model")} none="Default model" isFree=${true} options=${session.models.map((model) => ({ value: model, label: model }))}
       onChange=${(model) => settings.set("model", model)} />
     ${
       session.agents.length > 0 &&
       html`<${Picker} label="Agent" value=${settings.get("agent")} none="No agent"
       options=${session.agents.map(({ agent_id, model_id }) => ({ value: agent_id, label: agent_id, hint: model_id }))} onChange=${(agent) => settings.set("agent", agent)} />`
-    }
-    ${isOpen && html`<${Options} settings=${settings} onClose=${() => open(false)} />`}`;
+    }`;
 }

@@ -6,6 +6,7 @@ import { cost, count, length } from "./format.js";
 import { html, memo, useEffect, useState, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
 import { CODES } from "./item.js";
+import { SaidMeanwhile, Turn } from "./waiting.js";
 
 const STATUS = {
   queued: "Queued",
@@ -26,7 +27,10 @@ const REASONS = {
 export const RunFoot = memo(({ run, act }) => {
   useTopic(run, WHOLE);
   const { reducer } = run;
-  if (!reducer.start) return run.error && html`<${Failure} error=${run.error} />`;
+  if (!reducer.start)
+    return run.error
+      ? html`<${Failure} error=${run.error} />`
+      : html`<${Turn} run=${run} waiting=${act.waiting} act=${act} />`;
   const reason = run.ended && REASONS[reducer.finishReason];
   return html`<footer class="foot">
     ${reducer.error && html`<${Failure} error=${reducer.error} />`}
@@ -40,6 +44,7 @@ export const RunFoot = memo(({ run, act }) => {
         <button type="button" class="quiet small" onClick=${() => act.inspect(run)} title="The run's event log"><${Icon} name="log" size="15" />Log</button>
       </span>
     </div>
+    <${SaidMeanwhile} run=${run} waiting=${act.waiting} />
   </footer>`;
 });
 
@@ -86,5 +91,5 @@ function Numbers({ run }) {
       reducer.completedAt &&
       html`<span title="how long it took">${length(Math.max(0, reducer.completedAt - start.created_at))}</span>`,
   ];
-  return facts.filter(Boolean).map((fact, at) => html`<span key=${at} class="fact">${fact}</span>`);
+  return html`<span class="facts">${facts.filter(Boolean).map((fact, at) => html`<span key=${at} class="fact">${fact}</span>`)}</span>`;
 }

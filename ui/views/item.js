@@ -1,6 +1,7 @@
 // One item of a run, in its place: which view it gets.
 
 import { Card, Raw } from "./card.js";
+import { Compaction } from "./compaction.js";
 import { html, memo, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
 import { Message } from "./message.js";
@@ -33,7 +34,7 @@ function View({ item, ...rest }) {
 
 const VIEWS = {
   message: ({ run, item, grows, act }) =>
-    html`<${Message} item=${item} grows=${grows} onResend=${act.resend && ((message) => act.resend(run, message))} />`,
+    html`<${Message} item=${item} grows=${grows} onResend=${act.resend && isOpening(run, item.id) && ((message) => act.resend(run, item.id, message))} />`,
   reasoning: Reasoning,
   function_call({ run, item, answer, grows, times, act }) {
     const isAwaited =
@@ -43,7 +44,7 @@ const VIEWS = {
       answer: (call, output, success) => act.answer(run, call, output, success),
     };
     return html`<${ToolCall} item=${item} output=${answer} grows=${grows} isAwaited=${isAwaited} isOver=${run.ended} times=${times}
-      outputTimes=${answer && run.facts.items.get(answer.id)} approvals=${run.facts.approvalsOf(item.id)} act=${acts} />`;
+      outputTimes=${answer && run.facts.items.get(answer.id)} approvals=${run.reducer.approvalsOf(item.id)} act=${acts} />`;
   },
   function_call_output: ({
     item,
@@ -55,10 +56,24 @@ const VIEWS = {
     item,
   }) => html`<${Card} icon="code" kind="tool" title="Script result" state=${item.success ? "done" : "failed"}>
     <${Returned} output=${item} /><//>`,
-  provider_item: ProviderItem,
+  provider_item: (props) =>
+    props.item.provider_type === "compaction"
+      ? html`<${Compaction} ...${props} />`
+      : html`<${ProviderItem} ...${props} />`,
   error: (props) => html`<${Broken} ...${props} title=${CODES[props.item.code] ?? "It failed"} />`,
   cancelled: (props) => html`<${Broken} ...${props} title="Stopped" />`,
 };
+
+/** Is it of what the run was asked, and not said while it worked? */
+function isOpening(run, id) {
+  const { reducer } = run;
+  for (const each of reducer.itemIds) {
+    if (each === id) return true;
+    const { type, origin } = reducer.item(each);
+    if (type !== "message" || origin === "agent") return false;
+  }
+  return false;
+}
 
 /** How error codes are told (docs/protocol.md lists them). */
 export const CODES = {

@@ -90,7 +90,7 @@ function Edited({ item, onResend, onEnd }) {
   };
   return html`<form class="asked editing" onSubmit=${send}>
     <textarea ref=${area} aria-label="Edit the message" rows=${Math.min(12, item.content.split("\n").length + 1)} onKeyDown=${keys} defaultValue=${item.content} />
-    <p class="hint">It is asked in a new thread, which begins with what was said before it.</p>
+    <p class="hint">It is asked anew from here. What came of it before stays, as another branch.</p>
     <div class="row end">
       <button type="button" onClick=${onEnd}>Cancel</button>
       <button type="submit" class="primary">Send again</button>

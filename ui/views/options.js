@@ -65,7 +65,7 @@ export function Options({ settings, onClose }) {
     <form class="fields" onSubmit=${save}>
       <label>Instructions<textarea rows="3" ...${field("instructions")} placeholder="What the model is told before everything else" /></label>
       <div class="columns">
-        <label>Reasoning effort<select ...${field("effort")}><option value="">as the model likes</option>${EFFORTS.map((effort) => html`<option key=${effort}>${effort}</option>`)}</select></label>
+        <label>Reasoning effort<select ...${field("effort")}><option value="">default</option>${EFFORTS.map((effort) => html`<option key=${effort}>${effort}</option>`)}</select></label>
         <label>Most output tokens<input type="number" min="1" step="1" ...${field("most")} placeholder="no limit" /></label>
         <label>Temperature<input type="number" min="0" max="2" step="0.1" ...${field("temperature")} placeholder="default" /></label>
       </div>

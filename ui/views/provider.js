@@ -30,7 +30,6 @@ const KINDS = [
   ["mcp", "tool", "Used a server's tool"],
   ["server_tool_use", "tool", "Used a tool"],
   ["program", "code", "Program"],
-  ["compaction", "log", "Made the conversation shorter"],
   ["fallback", "retry", "Another model took over"],
 ];
 

@@ -17,7 +17,8 @@ export function Reasoning({ item, grows, times }) {
   <//>`;
 }
 
-const firstLine = (text) =>
+/** The first line, without Markdown's signs, as a card's head has it. */
+export const firstLine = (text) =>
   text
     .replace(/[*_#`]/g, "")
     .trim()

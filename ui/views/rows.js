@@ -3,9 +3,13 @@
 const ANSWERS = { function_call_output: "call_id", script_execution_output: "script_id" };
 const ASKS = { function_call: "call_id", script_execution: "id" };
 
-/** [{key, run, id, answer?}], and {key, run} for a foot. */
+/** [{key, run, id, answer?}], {key, run, isBranch: true} behind a run's question, and {key, run} for a foot. */
 export function rowsOf(runs) {
-  return runs.flatMap((run) => [...itemRows(run), { key: `${run.id}/`, run }]);
+  return runs.flatMap((run) => {
+    const [asked, ...others] = itemRows(run);
+    const branch = { key: `${run.id}/branch`, run, isBranch: true };
+    return [...(asked ? [asked, branch] : []), ...others, { key: `${run.id}/`, run }];
+  });
 }
 
 const cache = new WeakMap(); // reducer -> item id -> {type, named}

@@ -70,6 +70,6 @@ function Server({ session, onDone, withUrl = false, submit }) {
 export function HelpDialog({ onClose }) {
   return html`<${Dialog} title="Keyboard" onClose=${onClose} kind="narrow">
     <dl class="keys">${SHORTCUTS.map(({ key, says }) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${says}</dd></div>`)}
-      <div><dt><kbd>Enter</kbd></dt><dd>send; with <kbd>Shift</kbd>, a new line</dd></div></dl>
+      <div><dt><kbd>Enter</kbd></dt><dd>send; with <kbd>Shift</kbd>, a new line; with <kbd>Alt</kbd>, while a run works, as the next turn</dd></div></dl>
   <//>`;
 }

@@ -3,6 +3,7 @@
 import { format } from "../state/route.js";
 import { WHOLE } from "../state/run.js";
 import { THREAD } from "../state/thread.js";
+import { Branch } from "./branch.js";
 import { RunFoot } from "./foot.js";
 import { html, useEffect, useLayoutEffect, useRef, useState, useTopic } from "./html.js";
 import { Icon } from "./icons.js";
@@ -38,6 +39,7 @@ function useWindow(rows, target) {
   const scroller = useRef(null);
   const content = useRef(null);
   const isFollowing = useRef(true);
+  const top = useRef(0);
   const before = useRef(null); // the scroller's height before rows were drawn above
   const [hidden, hide] = useState(() => Math.max(0, rows.length - FIRST));
   const at = rowOf(rows, target);
@@ -63,9 +65,11 @@ function useWindow(rows, target) {
     if (isFollowing.current && rows.length - hidden > MOST) hide(rows.length - FIRST);
   }, [rows.length]);
 
-  const onScroll = () => {
-    const { scrollTop, scrollHeight, clientHeight } = scroller.current;
-    isFollowing.current = scrollHeight - scrollTop - clientHeight < AT_END;
+  const onScroll = ({ currentTarget }) => {
+    const { scrollTop, scrollHeight, clientHeight } = currentTarget; // which may be gone from the page by now
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < AT_END;
+    isFollowing.current = isAtEnd || (isFollowing.current && scrollTop >= top.current); // what grows moves the end away
+    top.current = scrollTop;
     if (scrollTop < clientHeight && from > 0 && before.current === null) {
       before.current = scrollHeight;
       hide(Math.max(0, from - MORE));
@@ -77,7 +81,7 @@ function useWindow(rows, target) {
 /** `target` is the run, or "run/item", that the address names. */
 export function ThreadView({ thread, target, act }) {
   useRuns(thread);
-  const rows = rowsOf(thread.runs);
+  const rows = rowsOf(thread.shown).filter((row) => !row.isBranch || siblings(thread, row.run).length > 1);
   const view = useWindow(rows, target);
   const shown = rows.slice(view.from);
   const found = rows[rowOf(rows, target)]?.key;
@@ -95,10 +99,16 @@ export function ThreadView({ thread, target, act }) {
   return html`<div class="scroller" ref=${view.scroller} onScroll=${view.onScroll} tabindex="-1" data-hidden=${view.from}>
     <div class="column" ref=${view.content}>
       ${view.from > 0 && html`<p class="hint earlier">${view.from} earlier items: scroll up</p>`}
-      ${shown.map((row) => html`<${Row} key=${row.key} row=${row} act=${act} />`)}
+      ${shown.map((row) =>
+        row.isBranch
+          ? html`<${Branch} key=${row.key} run=${row.run} all=${siblings(thread, row.run)} show=${act.branch} />`
+          : html`<${Row} key=${row.key} row=${row} act=${act} />`,
+      )}
     </div>
   </div>`;
 }
+
+const siblings = (thread, run) => thread.branches.siblings(thread.runs, run);
 
 function Row({ row, act }) {
   const { run, id, answer, key } = row;

@@ -40,6 +40,19 @@ export function Timeline({ run }) {
   </div>`;
 }
 
+const KINDS = {
+  takeover: "takeovers",
+  retry: "retries",
+  failed: "failed steps",
+  limit: "limits",
+  irregular: "irregularities",
+};
+
+/** The scale in words. */
 function told(gaps, marks) {
-  return `${gaps.length} silences, ${marks.filter((mark) => mark.kind === "takeover").length} takeovers, ${marks.filter((mark) => mark.kind === "irregular").length} irregularities`;
+  const counts = Object.entries(KINDS).map(([kind, words]) => [
+    words,
+    marks.filter((mark) => mark.kind === kind).length,
+  ]);
+  return [["silences", gaps.length], ...counts.filter(([, number]) => number)].map((one) => one.join(": ")).join(", ");
 }

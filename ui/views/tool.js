@@ -13,7 +13,7 @@ import { LongText } from "./long_text.js";
 /** `output` is the call's output, where it has come; `approvals` what is, or was, asked of a person about it. */
 export function ToolCall({ item, output, grows, isAwaited, isOver, times, outputTimes, approvals, act }) {
   const call = readCall(item);
-  const asked = approvals.some((approval) => !approval.decision);
+  const asked = approvals.some((approval) => !approval.resolution);
   const state = asked && !isOver ? "waiting" : stateOf({ output, grows, isOver, isWaiting: isAwaited });
   const whole = times && { began: times.began, ended: outputTimes ? outputTimes.ended : times.ended };
   return html`<${Card} icon=${call.kind === "patch" ? "edit" : call.kind === "command" ? "code" : "tool"} kind="tool" title=${item.name || "tool"}

@@ -10,6 +10,7 @@ export function Virtual({ length, height, draw, label, follow = false }) {
   const isAtEnd = useRef(follow);
   const [view, see] = useState({ top: 0, rows: 40 });
   const look = () => {
+    if (!place.current) return; // a last event of what is gone from the page
     const { scrollTop, clientHeight, scrollHeight } = place.current;
     isAtEnd.current = follow && scrollHeight - scrollTop - clientHeight < height * 2;
     const next = { top: Math.floor(scrollTop / height), rows: Math.ceil(clientHeight / height) };

@@ -68,6 +68,7 @@ class SubmitBody(Body, frozen=True, kw_only=True):
     prompt: Text | None = None
     input: Annotated[list[InputMessage], Meta(min_length=1)] | None = None
     thread_id: Id | None = None
+    after_run_id: Id | UnsetType | None = UNSET
     model_id: Text | None = None
     provider_id: Text | None = None
     agent_id: Text | None = None

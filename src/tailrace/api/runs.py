@@ -1,9 +1,11 @@
 """`/api/v2/submit` and `/api/v2/runs` (contract §4)."""
 
+from contextlib import suppress
 from typing import Any, Literal
 
 from litestar import Request, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import UNSET
 
 from tailrace.api.bodies import (
     DecisionBody,
@@ -45,6 +47,7 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
     messages = data.messages()
     agent = _agent(services, data.agent_id)
     thread = await services.store.get_thread(data.thread_id) if data.thread_id is not None else None
+    await _check_branch(services, data)
     generation = data.generation(agent.instructions, services.agents.names(data.agent_id))
     services.agents.check(data.agent_id, generation)
     provider_id, model_id = _model(services, data, agent, thread)
@@ -57,6 +60,7 @@ async def start_run(services: Services, data: SubmitBody, trace: TraceContext | 
         provider_id=provider_id,
         model_id=model_id,
         agent_id=data.agent_id,
+        after_run_id=data.after_run_id,
         input=[
             MessageItem(id=f"input_{index}", content=message.text(), origin=message.origin, parts=message.parts)
             for index, message in enumerate(messages, 1)
@@ -85,6 +89,20 @@ def _agent(services: Services, agent_id: str | None) -> Agent:
         known = ", ".join(sorted(agents)) or "none"
         raise InvalidRequest(f"no agent {agent_id!r} in the settings; there are: {known}", field="agent_id")
     return agents[agent_id]
+
+
+async def _check_branch(services: Services, data: SubmitBody) -> None:
+    """What the run is to go on from is of its thread. Raises InvalidRequest."""
+    after = data.after_run_id
+    if after is UNSET:
+        return
+    if data.thread_id is None:
+        raise InvalidRequest("a run goes on from another one in a thread: give its `thread_id`", field="after_run_id")
+    if isinstance(after, str):
+        with suppress(NotFound):
+            if (await services.store.get_run(after)).request.thread_id == data.thread_id:
+                return
+        raise InvalidRequest(f"thread {data.thread_id!r} has no run {after!r}", field="after_run_id")
 
 
 def _model(services: Services, data: SubmitBody, agent: Agent, thread: Thread | None) -> tuple[str, str]:

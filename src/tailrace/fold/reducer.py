@@ -90,6 +90,7 @@ class Reducer:
         self.start = ResponseStart(
             response_id=snapshot.id, turn_id=snapshot.turn_id, thread_id=snapshot.thread_id, agent_id=snapshot.agent_id,
             model_id=snapshot.model_id, provider_id=snapshot.provider_id, created_at=snapshot.created_at,
+            after_run_id=snapshot.after_run_id,
         )  # fmt: skip
         self.finish_reason, self.error = snapshot.finish_reason, snapshot.error
         self.steps = list(snapshot.steps)
@@ -148,6 +149,7 @@ class Reducer:
             updated_at=self._updated_at, completed_at=self._completed_at, status=self.status,
             output_items=self.items(), usage=self._usage, steps=list(self.steps), finish_reason=self.finish_reason,
             error=self.error, last_seq=self.last_seq, approvals=list(self.approvals.values()) or None,
+            after_run_id=start.after_run_id,
         )  # fmt: skip
 
     def items(self) -> list[OutputItem]:

@@ -11,10 +11,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from tailrace.schema.batch import Batch
+from tailrace.schema.errors import TailraceError
 from tailrace.schema.events import Payload, TraceContext
 
-# Takes a batch at once, or says False: then the tail that waits is woken and yields it. It must not raise, nor wait.
+# Takes a batch at once, or says False: then the tail that waits is woken and yields it. It must not wait; what it
+# raises is raised where the tail is read.
 Push = Callable[[Batch], bool]
+# Takes what became of an append: its batch, or what spoke against it. It must neither raise nor wait.
+Told = Callable[[Batch | TailraceError], None]
 
 
 class Head(Struct, frozen=True):
@@ -38,10 +42,11 @@ class Log(Protocol):
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """Append all of `payloads` or none. Raises StaleEpoch, Sealed, and NotFound for a log never acquired."""
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
-        """`append`, where that can be done on the spot: durable on return. None, and nothing done, where it cannot.
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+        """`append` for callbacks. False, and nothing done, where it takes a task. Raises like `append`.
 
-        Spares the caller to have a task woken for it. What is under way for the run must have been awaited.
+        `told` is called once, perhaps before this returns: with the batch when it is durable, or with what spoke
+        against it. What is under way for the run must have been told or awaited.
         """
 
     async def head(self, run_id: str) -> Head | None:

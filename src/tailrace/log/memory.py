@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 
-from tailrace.log.base import Head, Push
+from tailrace.log.base import Head, Push, Told
 from tailrace.log.expiry import Expiry
 from tailrace.log.live import Live, last_seq_of, page, size_of, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
@@ -46,12 +46,16 @@ class MemoryLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
-        batch = self.offer(run_id, epoch, payloads, trace)
+        batch = self._append(run_id, epoch, payloads, trace)
         await asyncio.sleep(0)  # as with a durable log, readers get their turn at each append
         return batch
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
         """See `Log.offer`."""
+        told(self._append(run_id, epoch, payloads, trace))
+        return True
+
+    def _append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         self._live.check_open()
         check_payloads(payloads)
         raw = [codec.encode(payload) for payload in payloads]

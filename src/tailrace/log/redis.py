@@ -10,10 +10,11 @@ This process reads its own appends from memory, once they are acknowledged; thos
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import structlog
 
-from tailrace.log.base import Head, Push
+from tailrace.log.base import Head, Push, Told
 from tailrace.log.live import PAGE_BYTES, Live, unknown
 from tailrace.log.redis_appender import Appender, EventsLost
 from tailrace.log.redis_client import Redis, Subscriber
@@ -86,10 +87,19 @@ class RedisLog:
         appender = self._appenders.get(run_id) or await self._appender(run_id)
         if appender.epoch != epoch:
             raise StaleEpoch(f"run {run_id!r} is written under epoch {appender.epoch}, not {epoch}")
-        return await appender.append(payloads, raw, trace)
+        appended: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+        appender.append(payloads, raw, trace, partial(_settle, appended), wanted=lambda: not appended.done())
+        return await appended
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> None:
-        """See `Log.offer`: an append is a round trip, never done on the spot."""
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+        """See `Log.offer`: `told` is called with Redis's answer."""
+        self._live.check_open()
+        check_payloads(payloads)
+        appender = self._appenders.get(run_id)
+        if appender is None or appender.epoch != epoch:
+            return False
+        appender.append(list(payloads), [codec.encode(payload) for payload in payloads], trace, told)
+        return True
 
     async def _appender(self, run_id: str) -> Appender:
         """The writer of a run that this process acquired and has not in memory. Raises what speaks against it."""
@@ -223,3 +233,13 @@ class RedisLog:
         self._redis.unsubscribe(self._channel)
         self._followers.close()
         self._live.close()
+
+
+def _settle(appended: "asyncio.Future[Batch]", outcome: Batch | TailraceError) -> None:
+    """An append's outcome for who awaits it, if anybody does still."""
+    if appended.done():
+        return
+    if isinstance(outcome, Batch):
+        appended.set_result(outcome)
+    else:
+        appended.set_exception(outcome)

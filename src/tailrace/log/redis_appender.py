@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from hiredis import ReplyError
 
+from tailrace.log.base import Told
 from tailrace.log.live import Live, LiveRun, size_of, unknown
 from tailrace.log.redis_client import Redis, refused
 from tailrace.log.redis_keys import append_command, head_from, head_query, keys_of
@@ -33,17 +34,24 @@ class EventsLost(LogError):
     """Redis has lost events for good."""
 
 
+def _yes() -> bool:
+    return True
+
+
 class _Append:
-    """What is to be appended, or is being: then it is a batch."""
+    """What is to be appended, or is being: then it is a batch. `told` hears what became of it."""
 
-    __slots__ = ("appended", "batch", "payloads", "raw", "trace")
+    __slots__ = ("batch", "payloads", "raw", "told", "trace", "wanted")
 
-    def __init__(self, payloads: list[Payload], raw: list[bytes], trace: TraceContext) -> None:
+    def __init__(
+        self, payloads: list[Payload], raw: list[bytes], trace: TraceContext, told: Told, wanted: Callable[[], bool]
+    ) -> None:
         self.payloads = payloads
         self.raw = raw
         self.trace = trace
         self.batch: Batch | None = None
-        self.appended: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+        self.told = told
+        self.wanted = wanted
 
 
 class Appender:
@@ -80,21 +88,27 @@ class Appender:
         """Is nothing under way?"""
         return not self._queue and self._restoring is None
 
-    def append(self, payloads: list[Payload], raw: list[bytes], trace: TraceContext) -> "asyncio.Future[Batch]":
-        """Append behind all that was asked for before. Raises StaleEpoch, Sealed, NotFound and NotReady."""
+    def append(
+        self,
+        payloads: list[Payload],
+        raw: list[bytes],
+        trace: TraceContext,
+        told: Told,
+        wanted: Callable[[], bool] = _yes,
+    ) -> None:
+        """Append behind all that was asked for before; not at all if it is not `wanted` by then. Raises what it was
+        lost for; `told` may hear StaleEpoch, Sealed, NotFound and NotReady."""
         if self._lost is not None:
             raise self._lost
-        append = _Append(payloads, raw, trace)
-        self._queue.append(append)
+        self._queue.append(_Append(payloads, raw, trace, told, wanted))
         if len(self._queue) == 1:
             self._next()
-        return append.appended
 
     def _next(self) -> None:
         """Send the next append that is still wanted."""
         while self._queue:
             append = self._queue[0]
-            if not append.appended.done():
+            if append.wanted():
                 self._timestamp = max(self._timestamp, self._clock())
                 append.batch = Batch(
                     self.run.run_id, self.last_seq + 1, self._timestamp, append.trace,
@@ -115,8 +129,7 @@ class Appender:
             self._appended(append, batch)
         elif type(reply) is ReplyError:  # nothing was written: the run stands as it stood
             self._queue.popleft()
-            if not append.appended.done():
-                append.appended.set_exception(refused(reply))
+            append.told(refused(reply))
             self._next()
         elif reply == b"SHORT":
             self._restoring = asyncio.get_running_loop().create_task(self._restore(partial(self._again, append, batch)))
@@ -127,14 +140,13 @@ class Appender:
         self._queue.popleft()
         self.last_seq = batch.last_seq
         self._generation = self._redis.commands.generation
-        if not append.appended.done():
-            append.appended.set_result(batch)
         self._live.publish(self.run, batch, size_of(batch))
         if ends(batch.payloads):
             self.run.seal()
             self._lose(None)
         else:
             self._next()
+        append.told(batch)
 
     def _again(self, append: _Append, batch: Batch) -> None:
         self._send(batch, partial(self._answered, append, batch))
@@ -155,8 +167,7 @@ class Appender:
         if isinstance(error, NotReady):  # it may still be carried out: only a higher epoch makes sure
             self._lost = StaleEpoch(f"nobody knows how the log of run {self.run.run_id!r} stands: acquire it anew")
         for append in waiting:
-            if not append.appended.done():
-                append.appended.set_exception(refusal)
+            append.told(refusal)
         self._over(self, error)
 
     def supersede(self) -> None:

@@ -32,7 +32,7 @@ from typing import Any, TypeVar
 import structlog
 
 from tailrace.log import sqlite_file as sql
-from tailrace.log.base import Head, Push
+from tailrace.log.base import Head, Push, Told
 from tailrace.log.expiry import Expiry
 from tailrace.log.journal import Row
 from tailrace.log.live import Live, unknown
@@ -120,18 +120,26 @@ class SqliteLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
-        if self._quiet():
-            batch = self.offer(run_id, epoch, payloads, trace)
-            if batch is not None:
-                return batch
+        batch = self._journaled(run_id, epoch, payloads, trace) if self._quiet() else None
+        if batch is not None:
+            return batch
         payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
         raw = [codec.encode(payload) for payload in payloads]
         committed: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
         return committed
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
-        """See `Log.offer`. An append that changes nothing but `batches` goes into the journal."""
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+        """See `Log.offer`."""
+        batch = self._journaled(run_id, epoch, payloads, trace)
+        if batch is None:
+            return False
+        told(batch)
+        return True
+
+    def _journaled(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
+        """Append into the journal; None, and nothing done, for an append that changes more than `batches`, or has to
+        wait. Raises as `append` does."""
         check_payloads(payloads)
         writer = self._writers.get(run_id)
         if writer is None or ends(payloads) or self._group or self._closed or self._journal.is_full:
@@ -474,9 +482,9 @@ class _Checkpoints:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         begin_anew = self._pages >= CHECKPOINT_PAGES
-        self._dirty = False
         try:
             self._take_over()
+            self._dirty = False
             await loop.run_in_executor(self._thread, sql.checkpoint, self._db)
             if begin_anew:
                 self._pages = 0

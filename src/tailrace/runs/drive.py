@@ -13,6 +13,7 @@ from tailrace.log.base import Log, batches
 from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
 from tailrace.runs.answers import Answers, is_answer, withdrawn
+from tailrace.runs.branches import branch
 from tailrace.runs.endings import answer, fail, finish
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
@@ -194,7 +195,9 @@ class Driver:
             return await self.store.chain(run.previous_run_id)
         if run.opens_thread:
             return []
-        return [past for past in await self.store.thread_runs(run.thread_id) if past.id != run.run_id]
+        runs = await self.store.thread_runs(run.thread_id)
+        made = next((place for place, past in enumerate(runs) if past.id == run.run_id), len(runs))
+        return branch(runs[:made], run.after_run_id)
 
     def _generation(self, run: RunRequest, writer: RunWriter) -> Generation:
         """With the agent's tools. A tool that the model must call is called in the first step; forced in each, the run
@@ -223,7 +226,7 @@ def opening(run: RunRequest, created_at: int) -> list[Payload]:
     """
     start = ResponseStart(
         response_id=run.run_id, turn_id=run.turn_id, thread_id=run.thread_id, agent_id=run.agent_id,
-        model_id=run.model_id, provider_id=run.provider_id, created_at=created_at,
+        model_id=run.model_id, provider_id=run.provider_id, created_at=created_at, after_run_id=run.after_run_id,
     )  # fmt: skip
     asked: list[Payload] = []
     if run.asked is not None:

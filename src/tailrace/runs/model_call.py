@@ -141,8 +141,8 @@ async def _pump(
 ) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
-    It does so in the callback that brings it, where the log can take it there and then: to have this task woken costs
-    as much as the decoding. The task goes on where something is left to wait for.
+    It does so in the callback that brings it: to have this task woken costs as much as the decoding. The task goes on
+    where something is left to wait for.
     """
     before = writer.grammar.item_count
     shown = False  # is something of the answer in the log?
@@ -166,7 +166,11 @@ async def _pump(
 
     more = True
     while more and not decoder.done:
-        more = await reply.feed(take)
+        try:
+            more = await reply.feed(take)
+        except ProviderError:
+            await writer.settle()  # what is done about it depends on what is in the log
+            raise
         await writer.settle()
     reply.is_complete = decoder.error is None
 

@@ -101,5 +101,5 @@ def queued(request: RunRequest, now: int) -> Response:
     return Response(
         id=request.run_id, turn_id=request.turn_id, thread_id=request.thread_id, agent_id=request.agent_id,
         model_id=request.model_id, provider_id=request.provider_id, created_at=now, updated_at=now, status="queued",
-        output_items=[], steps=[], finish_reason=None, last_seq=0,
+        output_items=[], steps=[], finish_reason=None, last_seq=0, after_run_id=request.after_run_id,
     )  # fmt: skip

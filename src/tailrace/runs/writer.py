@@ -1,5 +1,6 @@
 """The one way into a run's log: every append passes the grammar, under the lease's epoch, and is folded at once."""
 
+import asyncio
 from collections.abc import Sequence
 
 from tailrace.fold.draft import start_of
@@ -8,6 +9,7 @@ from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
+from tailrace.schema.errors import TailraceError
 from tailrace.schema.events import (
     ItemCancelled,
     ItemDone,
@@ -23,6 +25,7 @@ from tailrace.schema.response import ErrorInfo, FinishReason
 
 SEQUENCE_ERROR = "STREAM_SEQUENCE_ERROR"
 MOST_UNFOLDED = 512
+MOST_DUE = 512  # events that wait behind an append: whoever brings more has to wait, too
 
 
 class RunWriter:
@@ -39,7 +42,10 @@ class RunWriter:
         self.origin: TraceContext | None = None  # the span that the run began with
         self._log = log
         self.epoch = epoch
-        self._due: list[tuple[list[Payload], TraceContext]] = []  # offered, and not taken by the log
+        self._due: list[tuple[list[Payload], TraceContext]] = []  # offered, and not yet taken by the log
+        self._under_way = False  # taken by the log, which has not yet told what became of it
+        self._refusal: TailraceError | None = None
+        self._landed: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, log: Log, run_id: str) -> "RunWriter":
@@ -61,23 +67,65 @@ class RunWriter:
             self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
 
     def offer(self, payloads: Sequence[Payload], trace: TraceContext) -> bool:
-        """Append at once, where the log can do that: for callbacks. False where it is left to `settle`.
+        """Append without waiting for it, where the log can do that: for callbacks. False where nothing more is to be
+        offered before `settle` has returned.
 
-        Raises like `append`.
+        What comes while an append is under way goes into the next one. Raises like `append`, if that is known by now.
         """
+        if self._refusal is not None:
+            raise self._refusal
         legal = self._legal(payloads)
-        batch = None if self._due else self._log.offer(self.run_id, self.epoch, legal, trace)
-        if batch is None:
+        if not self._due and not self._under_way and self._is_taken(legal, trace):
+            return True
+        if self._due and self._due[-1][1] is trace:
+            self._due[-1][0].extend(legal)
+        else:
             self._due.append((legal, trace))
-            return False
-        self._keep(batch)
-        return True
+        return self._under_way and sum(len(due) for due, _ in self._due) < MOST_DUE
+
+    def _is_taken(self, payloads: list[Payload], trace: TraceContext) -> bool:
+        self._under_way = True
+        taken = False
+        try:
+            taken = self._log.offer(self.run_id, self.epoch, payloads, trace, self._told)
+        finally:
+            self._under_way = self._under_way and taken
+        return taken
+
+    def _told(self, outcome: Batch | TailraceError) -> None:
+        """The log has told what became of what was under way."""
+        self._under_way = False
+        if isinstance(outcome, Batch):
+            self._keep(outcome)
+        else:
+            self._refusal = outcome
+        if self._landed is not None:
+            self._landed.set_result(None)
+            self._landed = None
+        elif self._due and self._refusal is None:
+            self._offer_due()
+
+    def _offer_due(self) -> None:
+        legal, trace = self._due.pop(0)
+        try:
+            if not self._is_taken(legal, trace):
+                self._due.insert(0, (legal, trace))  # for the next offer, or `settle`, to see to
+        except TailraceError as error:
+            self._refusal = error
 
     async def settle(self) -> None:
-        """Append what `offer` has left; durable on return. Raises StaleEpoch and Sealed."""
-        while self._due:
-            legal, trace = self._due.pop(0)
-            self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
+        """Append what `offer` has left; durable on return. Raises StaleEpoch, Sealed and NotReady."""
+        while self._under_way or self._due:
+            if self._under_way:
+                self._landed = asyncio.get_running_loop().create_future()
+                await self._landed
+            if self._refusal is not None:
+                break
+            if self._due and not self._under_way:
+                legal, trace = self._due.pop(0)
+                self._keep(await self._log.append(self.run_id, self.epoch, legal, trace))
+        if self._refusal is not None:
+            raise self._refusal
 
     def _legal(self, payloads: Sequence[Payload]) -> list[Payload]:
         legal = list(payloads)

@@ -6,7 +6,7 @@ are inflated on reading: a log keeps only seq, timestamp, trace context and payl
 
 from typing import Any, Literal, get_args
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import ItemType, Origin, OutputItem
 from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Question, Status, Usage
@@ -26,7 +26,8 @@ class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, froze
 
 
 class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
-    """The run exists. Always seq 1."""
+    """The run exists. Always seq 1. `after_run_id`: the run of its thread that it goes on from, null for none; absent:
+    the one made before it."""
 
     response_id: str
     turn_id: str
@@ -35,6 +36,7 @@ class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
     provider_id: str
     created_at: int
     agent_id: str | None = None
+    after_run_id: str | UnsetType | None = UNSET
 
 
 class StepStart(_Payload, tag="step_start", frozen=True, kw_only=True):

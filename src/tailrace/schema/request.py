@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import OutputItem
 
@@ -120,7 +120,8 @@ class RunRequest(Struct, omit_defaults=True, kw_only=True, frozen=True):
     """A run as asked for, checked and resolved: what the store keeps beside the log.
 
     `input` may be a whole conversation, where the client keeps it. With `previous_run_id` it goes on from that run and
-    all that led to it; otherwise from its thread's runs, unless it `opens_thread`: then there are none. `protocol` is
+    all that led to it; otherwise from those of its thread's runs that lead to `after_run_id`, or, without one, to the
+    newest (runs/branches.py), unless it `opens_thread`: then there are none. `protocol` is
     the one it was asked in, and `asked` what that protocol repeats of its request. `on_calls`: at calls of the client's
     tools the run waits for their outputs, or ends. One that is not to be kept (`store`) is forgotten after its end.
     """
@@ -138,6 +139,7 @@ class RunRequest(Struct, omit_defaults=True, kw_only=True, frozen=True):
     on_calls: OnCalls = "wait"
     opens_thread: bool = False
     previous_run_id: str | None = None
+    after_run_id: str | UnsetType | None = UNSET
     protocol: Protocol = "native"
     asked: dict[str, Any] | None = None
     store: bool = True

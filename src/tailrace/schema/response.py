@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import OutputItem
 
@@ -84,7 +84,8 @@ class Approval(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """A run, whole: the fold of its log up to `last_seq`. Times are milliseconds since the epoch, UTC."""
+    """A run, whole: the fold of its log up to `last_seq`. Times are milliseconds since the epoch, UTC. `after_run_id`:
+    see `response_start`."""
 
     id: str
     turn_id: str
@@ -103,6 +104,7 @@ class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
     usage: Usage | None = None
     error: ErrorInfo | None = None
     approvals: list[Approval] | None = None
+    after_run_id: str | UnsetType | None = UNSET
 
     @property
     def pending(self) -> list[Approval]:

@@ -73,6 +73,19 @@ async def soon(awaitable: Awaitable[Any]) -> Any:
     return await asyncio.wait_for(awaitable, DEADLINE)
 
 
+def offer(log: Log, run_id: str, epoch: int, payloads: Sequence[Payload]) -> "asyncio.Future[Batch] | None":
+    """An offer, and what is told of it; None where it was not taken. Raises as `Log.offer` does."""
+    outcome: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
+
+    def told(said: Batch | TailraceError) -> None:
+        if isinstance(said, Batch):
+            outcome.set_result(said)
+        else:
+            outcome.set_exception(said)
+
+    return outcome if log.offer(run_id, epoch, payloads, TRACE, told) else None
+
+
 async def refused(awaitable: Awaitable[Any], error: type[TailraceError]) -> TailraceError:
     """The error of the kind that it must raise."""
     try:
@@ -130,25 +143,27 @@ class LogConformance:
         epoch = await log.acquire("run_1")
         written: list[str] = []
         for number in range(1, 21):
-            batch = log.offer("run_1", epoch, [delta(str(number))], TRACE)
-            assert batch is None or batch.last_seq == len(written) + 1
-            if batch is not None or number % 3 == 0:
+            taken = offer(log, "run_1", epoch, [delta(str(number))])
+            assert taken is None or (await soon(taken)).last_seq == len(written) + 1
+            if taken is not None or number % 3 == 0:
                 written.append(str(number))
-            if batch is None and number % 3 == 0:
+            if taken is None and number % 3 == 0:
                 await log.append("run_1", epoch, [delta(str(number))], TRACE)
         assert texts(await read_all(log, "run_1")) == written
         await log.append("run_1", epoch, [done("run_1")], TRACE)
         assert texts(await soon(collect(log, "run_1"))) == written
 
     async def test_an_offer_under_a_stale_epoch_adds_nothing(self, log: Log) -> None:
-        """Refused like an append, or not taken."""
+        """Refused like an append, at once or when it is told, or not taken."""
         old = await log.acquire("run_1")
         epoch = await log.acquire("run_1")
         with suppress(StaleEpoch):
-            assert log.offer("run_1", old, deltas(1), TRACE) is None
+            taken = offer(log, "run_1", old, deltas(1))
+            assert taken is None or await soon(taken) is None
         await log.append("run_1", epoch, [done("run_1")], TRACE)
         with suppress(Sealed):
-            assert log.offer("run_1", epoch, deltas(1), TRACE) is None
+            taken = offer(log, "run_1", epoch, deltas(1))
+            assert taken is None or await soon(taken) is None
         assert texts(await soon(collect(log, "run_1"))) == []
 
     async def test_an_append_keeps_its_trace_context(self, log: Log) -> None:
