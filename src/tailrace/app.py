@@ -17,6 +17,7 @@ from tailrace.api.readers import Readers
 from tailrace.api.server import check_exposure, http_server
 from tailrace.api.services import Services
 from tailrace.api.shared_encoding import Encodings
+from tailrace.fold.compaction import CompactionPolicy
 from tailrace.log.base import Log
 from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
@@ -36,10 +37,11 @@ from tailrace.runs.tracing import Tracing
 from tailrace.runs.turns import Turns
 from tailrace.runs.worker import RunWorker
 from tailrace.runs.writer import RunWriter
+from tailrace.schema.codec import to_builtins
 from tailrace.schema.errors import LogError, NotReady, Overloaded, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.schema.request import RunRequest
-from tailrace.settings import ROLES, AgentLimits, Role, Settings
+from tailrace.settings import ROLES, AgentLimits, Compaction, Role, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
 from tailrace.testing.upstream import ScriptedUpstream
@@ -386,8 +388,10 @@ def configured_agents(
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
     toolsets = agent_tools(settings, broker, sources)
+    compaction = _compaction(CompactionPolicy(), settings.compaction)
+    compactions = {name: _compaction(compaction, agent.compaction) for name, agent in settings.agents.items()}
     if not toolsets:
-        return Agents({}, policy)
+        return Agents({}, policy, compaction, compactions)
     from tailrace.tools.environment import ALLOWED, allowed_environment
     from tailrace.tools.running import ToolRunner, open_workspace
 
@@ -402,8 +406,16 @@ def configured_agents(
             place = f"agents.{name}.workspace" if given.workspace else "tools.workspace"
             runners[folder] = ToolRunner(open_workspace(folder, place), environment, spill)
         approvals = approval_policy(given.approvals, toolset, f"agents.{name}.approvals")
-        agents[name] = Agent(toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s)
-    return Agents(agents, policy)
+        agents[name] = Agent(
+            toolset, approvals, _agent_policy(policy, given.limits), runners[folder], given.approval_s,
+            given.interactive,
+        )  # fmt: skip
+    return Agents(agents, policy, compaction, compactions)
+
+
+def _compaction(usual: CompactionPolicy, given: Compaction) -> CompactionPolicy:
+    """The usual policy, but for what the settings say."""
+    return replace(usual, **{name: value for name, value in to_builtins(given).items() if value is not None})
 
 
 def _agent_policy(policy: Policy, limits: AgentLimits) -> Policy:

@@ -134,6 +134,16 @@ class Retention(_Section, frozen=True, kw_only=True):
     archive_days: Count | None = None
 
 
+class Compaction(_Section, frozen=True, kw_only=True):
+    """When a conversation is summed up: at which part of its model's context window (`threshold`; 0: never), or of
+    `context_tokens` instead; and how many tokens of what its user said are kept word for word. What is not said is as
+    `[compaction]` has it, for an agent, and there as in fold/compaction.py."""
+
+    threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    context_tokens: Count | None = None
+    user_tokens: NotNegativeCount | None = None
+
+
 class AgentLimits(_Section, frozen=True, kw_only=True):
     """When an agent's run ends at the latest: model calls, tokens, USD, seconds of work (waiting for people is none),
     steps in a row that make the same calls."""
@@ -183,7 +193,8 @@ class Agent(_Section, frozen=True, kw_only=True):
     holds for them (docs/agents.md).
 
     `approvals`: which calls a person is asked about, by tool (`default` for all others); `approval_s`: for how many
-    seconds. `workspace`: another folder than that of `tools`.
+    seconds; not `interactive`: nobody is there to be asked, and what would be asked about is not run. `workspace`:
+    another folder than that of `tools`. `compaction`: other than for runs without an agent.
     """
 
     model: str | None = None
@@ -193,7 +204,9 @@ class Agent(_Section, frozen=True, kw_only=True):
     workspace: str | None = None
     approvals: dict[str, Ask | ToolApproval] = field(default_factory=dict)
     approval_s: Positive = 86400.0
+    interactive: bool = True
     limits: AgentLimits = AgentLimits()
+    compaction: Compaction = Compaction()
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -209,6 +222,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     retention: Retention = Retention()
     tools: ToolSettings = ToolSettings()
     mcp: McpSettings = McpSettings()
+    compaction: Compaction = Compaction()
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)

@@ -197,3 +197,65 @@ async def test_a_denied_patch_leaves_the_tree_as_it_was(start: Start, upstream, 
     await server.client.approve(run_id, approval.approval_id, "denied")
     await read(server, run_id)
     assert (work / "a.txt").read_text() == "one\n"
+
+
+def leave(work: Path, name: str, why: str = "It is not in the workspace."):
+    """A call that writes beside the workspace, with leave."""
+    command = ["touch", str(work.parent / name)]
+    return call("exec", name, command=command, with_escalated_permissions=True, justification=why)
+
+
+@pytest.mark.parametrize("ask", ["on_request", "always"])
+async def test_the_model_asks_for_leave_to_run_outside_the_sandbox(start: Start, upstream, work: Path, ask: str):
+    """Only then is a person asked; where it is given, and not else, the command runs outside; inside, it does not."""
+    server = await start(tools=["exec"], approvals={"exec": {"ask": ask, "never": [{"command": ["touch"]}]}})
+    inside = call("exec", "c0", command=["touch", str(work.parent / "inside")])
+    upstream.enqueue([inside, leave(work, "one"), leave(work, "two", "x" * 300)], DONE)
+    run_id = await submit(server)
+    first, second = (await asked(server, run_id)).pending
+    assert first.reason == "exec asks to run outside the sandbox: It is not in the workspace."
+    assert second.reason == f"exec asks to run outside the sandbox: {'x' * 200}"
+    await server.client.approve(run_id, first.approval_id, "approved")
+    await server.client.approve(run_id, second.approval_id, "denied")
+    _, response = await read(server, run_id)
+    assert {each.call_id: each.success for each in outputs(response)}["two"] is False
+    assert sorted(place.name for place in work.parent.iterdir() if place.is_file()) == ["one"]
+
+
+@pytest.mark.parametrize(
+    "agent", [{"approvals": {}}, {"approvals": {"exec": "on_request"}, "interactive": False}], ids=["never", "script"]
+)
+async def test_where_nobody_is_asked_nobody_gives_leave(start: Start, upstream, work: Path, agent):
+    """The model is not told of it, and what it asks for nevertheless is not run."""
+    server = await start(tools=["exec"], **agent)
+    upstream.enqueue([leave(work, "one")], DONE)
+    _, response = await read(server, await submit(server))
+    assert outputs(response)[0].output == "not executed: exec cannot leave the sandbox here; do without"
+    assert "with_escalated_permissions" not in str(upstream.requests[0].body["tools"])
+    assert not (work.parent / "one").exists()
+
+
+async def test_leave_that_nothing_can_ask_for_stops_the_start(start: Start):
+    """`on_request` of a tool whose calls cannot ask would let all of them pass."""
+    with pytest.raises(SettingsError, match=r"agents\.a\.approvals: calls of 'note' cannot ask"):
+        await start(approvals={"note": "on_request"})
+
+
+async def test_the_argument_is_offered_where_it_is_heard(start: Start, upstream):
+    """As a default it holds for those tools that can ask."""
+    server = await start(tools=["exec", "note"], approvals={"default": "on_request"})
+    await read(server, await submit(server))
+    assert "with_escalated_permissions" in str(upstream.requests[0].body["tools"])
+
+
+async def test_an_agent_that_nobody_watches_is_not_kept_waiting(start: Start, upstream, work: Path):
+    """What would be asked about is answered at once, with the reason; the run goes on to its end."""
+    server = await start(approvals=ASKED, interactive=False)
+    upstream.enqueue([call("note", "c1", text="x"), call("nap", "c2", seconds=0.0, text="free")], DONE)
+    _, response = await read(server, await submit(server))
+    assert (response.status, response.approvals, effects(work)) == ("complete", None, ["free"])
+    assert outputs(response)[0].output == (
+        "not executed: nobody is there to be asked (note is always asked about); do without"
+    )
+    agents = await server.client.request("GET", "/api/v2/agents")
+    assert agents == {"agents": [{"agent_id": "a", "interactive": False}]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.testing.moves import Finish, Text
 from tests.agents.conftest import Start
 from tests.agents.test_approvals import asked
 from tests.agents.test_loop import DONE, call, outputs, read, submit
@@ -64,3 +65,21 @@ async def test_decisions_from_elsewhere(start: Start, upstream, work: Path, comm
     _, response = await read(server, run_id)
     assert (effects(work), outputs(response)[0].success) == (made, bool(made))
     assert "waits for no approval" in await typed(server.url, command[0], run_id, answers=[])
+
+
+@pytest.mark.parametrize(
+    ("moves", "code", "told"), [([Text("**done**")], 0, "stop"), ([Text("do"), Finish("length")], 1, "length")]
+)
+async def test_an_agent_in_a_script_says_how_it_ended(start: Start, upstream, moves, code: int, told: str):
+    """Plain text, also on a terminal; anything but a whole answer is a failure."""
+    server = await start(interactive=False)
+    upstream.enqueue(moves)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tailrace", "run", "--agent", "a", "go", "--url", server.url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    said, notes = await process.communicate()
+    assert (process.returncode, said.decode().strip()) == (code, moves[0].text)
+    assert told in notes.decode().splitlines()[-1]
+    upstream.enqueue(moves)
+    assert moves[0].text in await typed(server.url, "run", "--agent", "a", "go", answers=[])

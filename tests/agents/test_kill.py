@@ -12,7 +12,7 @@ from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
 from tailrace.schema.events import Event
 from tailrace.schema.items import CancelledItem, FunctionCallOutputItem, MessageItem
-from tailrace.testing.moves import Gate, Text
+from tailrace.testing.moves import Gate, Spent, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.agents.conftest import REGISTER
 from tests.agents.test_loop import DONE, call
@@ -29,6 +29,10 @@ sandbox = "preferred"
 
 [agents.a]
 tools = ["note", "wait*"]
+
+[agents.brief]
+tools = ["note"]
+compaction = {{context_tokens = 1000}}
 
 [agents.careful]
 tools = ["note"]
@@ -160,6 +164,26 @@ async def test_c29_a_run_that_waits_for_its_approval_survives(process, upstream,
         state = await read(client, run_id)
     assert effects(work) == ["x"]
     assert state.status == "complete"
+
+
+@pytest.mark.parametrize("model", ["responses/m", "messages/m"])
+async def test_c40_killed_while_it_is_summed_up(process, upstream: ScriptedUpstream, model: str):
+    """What had come of the summary is cancelled where it stands, and it is made anew; the call is not run again."""
+    filling = [call("note", "c1", text="blue " * 100), Spent(850, 5)]
+    upstream.enqueue(filling, [Text("It is b"), Gate("never")], [Text("It is blue.")], DONE)
+    async with Client(process.url) as client:
+        run_id = (await client.submit(prompt="go", agent_id="brief", model_id=model))["run_id"]
+        await reach(client, run_id, "item_delta", "cmp_")
+        await again(process)
+        state = await read(client, run_id)
+    assert state.status == "complete"
+    assert [(step.purpose, step.finish_reason) for step in state.steps] == [
+        (None, "tool_calls"), ("compaction", "cancelled"), ("compaction", "stop"), (None, "stop"),
+    ]  # fmt: skip
+    assert len(outputs(state)) == 1
+    asked, told = (str(request.body) for request in upstream.requests[-2:])
+    assert ("noted: blue" in asked, "noted: blue" in told) == (True, False)
+    assert ("It is b" in asked, "It is blue." in told) == (False, True)
 
 
 PATCH = """*** Begin Patch

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from tailrace.dialects.messages.whole import MessageFold
+from tailrace.fold.compaction import compaction_item
 from tailrace.schema import codec
 from tailrace.testing.moves import Call, Cut, Fail, Finish, Gate, HttpError, Reasoning, Spent, Text
 from tailrace.testing.upstream import ScriptedUpstream
@@ -145,6 +146,20 @@ async def test_a_conversation_moves_to_another_provider(server: Served, before: 
     status, _ = await post(server, messages=history, model=f"{after}/m", **asked)
     assert status == 200
     assert first["content"][0]["signature"].encode() not in codec.encode(server.upstream.requests[-1].body)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_summary_of_ours_is_one_again(server: Served, wire: str):
+    """A run that was summed up, read in this dialect and given back: the provider gets the summary, and what came
+    after it."""
+    summary = {"type": "compaction", **compaction_item("cmp_1", "They like slate.").data}
+    said = [{"type": "text", "text": "Noted."}, summary, {"type": "text", "text": "Go on."}]
+    talk = [{"role": "user", "content": "I like slate"}, {"role": "assistant", "content": said}]
+    status, _ = await post(server, model=f"{wire}/m", messages=[*talk, {"role": "user", "content": "And chalk"}])
+    body = str(server.upstream.requests[-1].body)
+    places = [body.find(text) for text in ("I like slate", "They like slate.", "Go on.", "And chalk")]
+    assert (status, places) == (200, sorted(places))
+    assert (places[0] > 0, "Noted." in body) == (True, False)
 
 
 @pytest.mark.parametrize("wire", WIRES)

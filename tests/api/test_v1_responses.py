@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tailrace.dialects.responses.sealed import unseal_items
+from tailrace.dialects.responses.sealed import seal_items, unseal_items
+from tailrace.fold.compaction import compaction_item, compaction_of
 from tailrace.schema import codec
 from tailrace.testing.moves import Burst, Call, Fail, Gate, HttpError, Reasoning, Text
 from tailrace.testing.upstream import ScriptedUpstream
@@ -285,20 +286,60 @@ async def test_input_tokens_are_estimated(server: Served):
 async def test_a_conversation_is_compacted_and_goes_on(server: Served, wire: str):
     """The user's messages and one compaction item; given back, the model has the summary."""
     server.upstream.enqueue([Text("They like slate.")])
-    given = [{"role": "user", "content": "I like slate"}, {"role": "assistant", "content": "Noted."}]
+    given = [
+        {"role": "user", "content": "I like slate"},
+        {"role": "assistant", "content": "Noted: slate. " * 20},
+        {"role": "user", "content": "And chalk"},
+    ]
     status, said = await call(
         server, "POST", "/v1/responses/compact", {"model": f"{wire}/m", "input": given, "prompt_cache_key": "k"}
     )
     assert (status, said["object"]) == (200, "response.compaction")
-    message, compaction = said["output"]
-    assert (message["role"], compaction["type"]) == ("user", "compaction")
-    summary = unseal_items(compaction["encrypted_content"])
-    assert summary is not None
-    assert "They like slate." in str(summary[0])
-    again = [*said["output"], {"role": "user", "content": "what did i say"}]
+    *messages, compaction = said["output"]
+    assert [message["role"] for message in messages] == ["user", "user"]
+    (sealed,) = unseal_items(compaction["encrypted_content"])
+    assert compaction_of(sealed).summary == "They like slate."
+    again = [*said["output"], {"role": "user", "content": "Go on"}]
     answer = await create(server, model=f"{wire}/m", input=again)
-    assert "I like slate" in text_of(answer)
+    assert "I like slate" in str(server.upstream.requests[-1].body)
+    assert "They like slate." in str(server.upstream.requests[-1].body)
+    assert "Noted: slate." not in str(server.upstream.requests[-1].body)
     assert (await newest(server))[0]["id"] == answer["id"]  # compaction leaves no run behind
+
+
+async def test_c68_a_conversation_that_gets_no_shorter_is_handed_over_as_it_is(server: Served):
+    """Its item holds it whole, and stands alone: given back, the model has it."""
+    server.upstream.enqueue([Text("They like slate, and it was noted that they do.")])
+    given = [{"role": "user", "content": "I like slate"}, {"role": "assistant", "content": "Noted."}]
+    _, said = await call(server, "POST", "/v1/responses/compact", {"model": "responses/m", "input": given})
+    (compaction,) = said["output"]
+    assert compaction["type"] == "compaction"
+    answer = await create(
+        server, model="responses/m", input=[compaction, {"role": "user", "content": "what did i say"}]
+    )
+    assert "I like slate" in text_of(answer)
+    assert "Noted." in str(server.upstream.requests[-1].body)
+
+
+async def test_what_a_response_goes_on_from_is_summed_up_with_it(server: Served):
+    """The user's earlier words are kept, too, and what the summary takes the place of is all of it."""
+    server.upstream.enqueue([Text("Noted: slate. " * 20)], [Text("They like slate.")])
+    first = await create(server, model="responses/m", input="I like slate")
+    asked = {"model": "responses/m", "input": "And chalk", "previous_response_id": first["id"]}
+    _, said = await call(server, "POST", "/v1/responses/compact", asked)
+    *messages, compaction = said["output"]
+    assert [message["content"][0]["text"] for message in messages] == ["I like slate", "And chalk"]
+    (sealed,) = unseal_items(compaction["encrypted_content"])
+    assert compaction_of(sealed).summary == "They like slate."
+
+
+async def test_a_native_runs_compaction_is_the_responses_apis_own(server: Served):
+    """Read in this dialect and given back with what came before it, the next request begins with it."""
+    item = {"id": "cmp_1", "type": "compaction", "encrypted_content": seal_items([compaction_item("cmp_1", "Slate.")])}
+    given = [{"role": "user", "content": "I like slate"}, {"role": "assistant", "content": "Noted."}, item]
+    await create(server, model="responses/m", input=[*given, {"role": "user", "content": "Go on"}])
+    said = [each["content"] for each in server.upstream.requests[-1].body["input"]]
+    assert ["Noted." in str(said), "Slate." in str(said), "I like slate" in str(said)] == [False, True, True]
 
 
 async def test_compaction_needs_a_model_and_tells_its_failure(server: Served):

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.dialects.responses.body import read
-from tailrace.dialects.responses.estimate import input_tokens
 from tailrace.dialects.responses.input import Home, Reading, references
 from tailrace.dialects.responses.request import asked_of, generation_of
 from tailrace.dialects.responses.sealed import seal, seal_items, unseal, unseal_items
 from tailrace.dialects.responses.tools import choice_of, tools_of
+from tailrace.fold.estimate import input_tokens
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import (

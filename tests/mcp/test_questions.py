@@ -129,6 +129,14 @@ async def test_a_form_that_is_none_is_not_shown(start: Start, upstream, folder: 
     assert response.approvals is None
 
 
+async def test_an_agent_that_asks_nobody(start: Start, upstream, folder: Path):
+    """The server is told that nobody is there."""
+    server = await start({"r": rough(folder)}, interactive=False)
+    upstream.enqueue([call("r__ask", "c1")], DONE)
+    _, response = await read(server, await submit(server))
+    assert "nobody is there to be asked" in outputs(response)[0].output
+
+
 async def test_an_approval_is_no_question(start: Start, upstream, folder: Path):
     """What goes with a question alone is refused for a call that has not begun."""
     server = await start({"r": rough(folder)}, approvals={"r__say": "always"})

@@ -24,6 +24,7 @@ from tailrace.runs.step import (
 )
 from tailrace.schema.events import ItemCancelled, ItemDone, ItemStart, Payload, StepDone, StepStart
 from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
+from tailrace.schema.response import Purpose
 from tests.support.events import START
 
 POLICY = Policy(max_steps=2, max_takeovers=1)
@@ -39,8 +40,8 @@ ANSWERED: list[Payload] = [
 ]
 
 
-def step(number: int, reason: str, *between: Payload) -> list[Payload]:
-    start = StepStart(step=number, provider_id="p", model_id="m")
+def step(number: int, reason: str, *between: Payload, purpose: Purpose | None = None) -> list[Payload]:
+    start = StepStart(step=number, provider_id="p", model_id="m", purpose=purpose)
     return [start, *between, StepDone(step=number, provider_id="p", model_id="m", finish_reason=reason)]
 
 
@@ -61,6 +62,10 @@ def step(number: int, reason: str, *between: Payload) -> list[Payload]:
         ([*step(1, FAILED), *step(2, FAILED)], Finish("limit", "steps")),
         (step(1, LOST, *CALLED), Wait()),
         ([*step(1, LOST), *step(2, LOST)], Abandon(2)),
+        (step(1, "stop", purpose="compaction"), CallModel(2)),
+        (step(1, "length", purpose="compaction"), CallModel(2)),
+        ([*step(1, "pause"), *step(2, "stop", purpose="compaction")], Finish("limit", "steps")),
+        ([*step(1, LOST, purpose="compaction"), *step(2, LOST, purpose="compaction")], Abandon(2)),
     ],
 )
 def test_what_comes_next(payloads: list[Payload], command: Command):
@@ -69,6 +74,21 @@ def test_what_comes_next(payloads: list[Payload], command: Command):
     for seq, payload in enumerate([START, *payloads], 1):
         state.apply(seq, seq, payload)
     assert decide(state, POLICY) == command
+
+
+def test_a_summary_between_hides_no_repetition():
+    """Steps that make the very same calls are counted on behind it."""
+    state = Reducer()
+    called = [*step(1, "tool_calls", *CALLED), *ANSWERED]
+    again = [replace(each, item_id=f"{each.item_id}2", **_final(each)) for each in CALLED]
+    events = [START, *called, *step(2, "stop", purpose="compaction"), *step(3, "tool_calls", *again)]
+    for seq, payload in enumerate(events, 1):
+        state.apply(seq, seq, payload)
+    assert state.repeats == 2
+
+
+def _final(payload: Payload) -> dict[str, object]:
+    return {"final_item": replace(CALL, id="f2")} if isinstance(payload, ItemDone) else {}
 
 
 def test_c19_a_call_cut_off_by_length_is_answered_before_the_end():

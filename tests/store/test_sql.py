@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 
 from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.store import migrations, tables
-from tailrace.store.base import Projection
+from tailrace.store.base import Input, Projection
 from tailrace.store.migrations import migrate
 from tailrace.store.sql import SqlStore, open_store
 from tailrace.testing.stored import NOW, a_log, a_response, a_run, a_thread, end, fill
@@ -68,6 +68,25 @@ async def test_an_empty_database_gets_its_tables_at_once(tmp_path: Path) -> None
     store = await open_store(url(path))
     assert (await store.get_run("r")).response.status == "complete"
     await store.close()
+
+
+async def test_only_runs_that_were_spoken_to_are_looked_at(tmp_path: Path) -> None:
+    """The file is one process's: what nobody said there, nobody has to look for; what was said before it was opened is
+    known, too."""
+    path = tmp_path / "new.db"
+    store = await open_store(url(path))
+    await fill(store, "quiet")
+    await store.create_run(a_run("spoken"), None)
+    await store.add_input("spoken", Input(delivery_id="d", text="left"))
+    await store.close()
+    store = await open_store(url(path))
+    assert await store.inputs("spoken") == [Input(delivery_id="d", text="left")]
+    await store.add_input("quiet", Input(delivery_id="d", text="right"))
+    assert await store.inputs("quiet") == [Input(delivery_id="d", text="right")]
+    await store.close()
+    assert await store.inputs("another") == []
+    with pytest.raises(NotReady):
+        await store.inputs("spoken")
 
 
 def test_opening_a_store_does_not_import_what_it_has_no_use_for(tmp_path: Path) -> None:

@@ -150,7 +150,9 @@ def _step(draw: st.DrawFn, payloads: list[Payload], step: int, in_step: bool) ->
         payloads.append(StepDone(step=step, provider_id="p", model_id="m", finish_reason=reason, usage=usage))
         return step, False
     clients = draw(st.sampled_from([None, [], ["tool"]]))
-    payloads.append(StepStart(step=step + 1, provider_id="p", model_id="m", client_tools=clients))
+    purpose = draw(st.sampled_from([None, None, "compaction"]))
+    start = StepStart(step=step + 1, provider_id="p", model_id="m", client_tools=clients, purpose=purpose)
+    payloads.append(start)
     return step + 1, True
 
 

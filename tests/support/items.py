@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from tailrace.fold.compaction import compaction_item
 from tailrace.schema.items import (
     CancelledItem,
     ErrorItem,
@@ -113,6 +114,7 @@ whole_items = st.one_of(
             {"toolUse": {"type": "server_tool_use"}}, {"toolResult": {"content": 7}}, {"toolUse": 7},
         ]),
     ),
+    st.builds(compaction_item, texts, texts, user_tokens=st.integers(-1, 300), waiting=st.integers(-1, 3)),
     st.builds(ScriptExecutionItem, id=texts, code=texts, language=st.just("python")),
     st.builds(
         ScriptExecutionOutputItem, id=texts, script_id=texts, result=texts, success=st.booleans(), logs=st.just([]),

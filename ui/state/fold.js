@@ -194,6 +194,7 @@ export class Reducer {
       finish_reason,
       usage,
       client_tools: this.steps.at(-1).client_tools,
+      purpose: this.steps.at(-1).purpose,
     });
     this.#usage = total(this.steps.map((one) => one.usage));
     if (ANSWERABLE.has(finish_reason) && this.awaited.length) this.status = "requires_action";
@@ -256,9 +257,9 @@ const HANDLERS = {
     run.start = start;
     return true;
   },
-  step_start(run, { step, provider_id, model_id, client_tools }) {
+  step_start(run, { step, provider_id, model_id, client_tools, purpose }) {
     run.status = "in_progress";
-    run.steps.push(present({ step, provider_id, model_id, client_tools }));
+    run.steps.push(present({ step, provider_id, model_id, client_tools, purpose }));
     return true;
   },
   step_done: (run, event) => run.stepEnded(event),

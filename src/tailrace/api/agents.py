@@ -7,10 +7,12 @@ from tailrace.api.services import Injected
 
 
 class Named(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """An agent of the settings, and the model that it asks, if that is its own."""
+    """An agent of the settings, and the model that it asks, if that is its own. Where it is not `interactive`, it asks
+    nobody about anything."""
 
     agent_id: str
     model_id: str | None = None
+    interactive: bool = True
 
 
 class AgentList(Struct, kw_only=True, frozen=True):
@@ -23,4 +25,6 @@ class AgentList(Struct, kw_only=True, frozen=True):
 async def list_agents(services: Injected) -> AgentList:
     """The agents that the settings name."""
     known = sorted(services.settings.agents.items())
-    return AgentList(agents=[Named(agent_id=name, model_id=agent.model) for name, agent in known])
+    return AgentList(
+        agents=[Named(agent_id=name, model_id=agent.model, interactive=agent.interactive) for name, agent in known]
+    )

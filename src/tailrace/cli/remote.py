@@ -65,7 +65,8 @@ def run(
     """Stream a reply to the terminal: Markdown there, plain text into a pipe.
 
     A connection that breaks is resumed where it broke, also across a restart of the server.
-    Ctrl-C stops the reading, not the run. What an agent asks leave for is asked here.
+    Ctrl-C stops the reading, not the run. What an agent asks leave for is asked here; one that is not interactive
+    answers in plain text, and anything but a whole answer is a failure (exit code 1).
 
     ```
     tailrace run "hello"
@@ -76,7 +77,8 @@ def run(
     """
     body = {"prompt": _said(prompt), "thread_id": thread, "model_id": model, "agent_id": agent}
     body = {name: value for name, value in body.items() if value is not None}
-    view = RunView(_screen())
+    is_script = agent is not None and not _do(_is_interactive(url, agent))
+    view = RunView(PlainText() if is_script else _screen())
     submitted: dict[str, str] = {}
 
     async def stream() -> None:
@@ -95,7 +97,16 @@ def run(
         raise TailraceError(_stopped(submitted.get("run_id"))) from None
     if view.failure is not None:
         raise TailraceError(view.failure)
+    if is_script and view.finish != "stop":
+        raise TailraceError(f"the answer is not whole: it ended with {view.summary}")
     note(view.summary)
+
+
+async def _is_interactive(url: str, agent_id: str) -> bool:
+    """May the agent ask people? One that the server does not know is its submit's error."""
+    async with _client(url) as client:
+        known = (await client.request("GET", "/api/v2/agents"))["agents"]
+    return all(each.get("interactive", True) for each in known if each["agent_id"] == agent_id)
 
 
 def _screen() -> Screen:

@@ -16,6 +16,7 @@ from tailrace.schema.events import (
     TurnAborted,
 )
 from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem, ProviderItem, ReasoningItem
+from tailrace.schema.response import FinishReason
 
 Tone = Literal["cyan", "red", "yellow"]
 
@@ -63,7 +64,7 @@ class PlainText:
 class RunView:
     """Shows a run's events as they come.
 
-    Then `failure` says why it failed (None: it did not), and `summary` how it ended.
+    Then `failure` says why it failed (None: it did not), `finish` why it ended, and `summary` that and what it took.
     """
 
     def __init__(self, screen: Screen) -> None:
@@ -72,6 +73,7 @@ class RunView:
         self._current: str | None = None
         self._seen: set[str] = set()
         self.failure: str | None = None
+        self.finish: FinishReason | None = None
         self.summary = ""
 
     def show(self, event: Event) -> None:
@@ -100,7 +102,7 @@ class RunView:
             case ResponseDone() as done:
                 usage = done.usage
                 tokens = f" · {usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else ""
-                self.summary = f"{done.finish_reason}{tokens}"
+                self.finish, self.summary = done.finish_reason, f"{done.finish_reason}{tokens}"
             case ResponseError(error=error):
                 self.failure = f"{error.code}: {error.message}"
             case TurnAborted(reason=reason):

@@ -214,8 +214,9 @@ class Reducer:
     def _on_step_start(self, event: StepStart) -> bool:
         self._set_status("in_progress")
         step = Step(
-            step=event.step, provider_id=event.provider_id, model_id=event.model_id, client_tools=event.client_tools
-        )
+            step=event.step, provider_id=event.provider_id, model_id=event.model_id, client_tools=event.client_tools,
+            purpose=event.purpose,
+        )  # fmt: skip
         self.steps.append(step)
         self._step_calls = []
         self.heard = False
@@ -227,11 +228,12 @@ class Reducer:
         self.steps[-1] = Step(
             step=event.step, provider_id=event.provider_id, model_id=event.model_id,
             provider_response_id=event.provider_response_id, finish_reason=event.finish_reason, usage=event.usage,
-            client_tools=self.steps[-1].client_tools,
+            client_tools=self.steps[-1].client_tools, purpose=self.steps[-1].purpose,
         )  # fmt: skip
         self._usage = usage.total(step.usage for step in self.steps)
-        self.repeats = self.repeats + 1 if self._step_calls == self._last_calls else 1
-        self._last_calls = self._step_calls
+        if self.steps[-1].purpose is None:
+            self.repeats = self.repeats + 1 if self._step_calls == self._last_calls else 1
+            self._last_calls = self._step_calls
         if event.finish_reason in ANSWERABLE and self._unanswered and self.awaited:
             self._set_status("requires_action")
         return True

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval
+from tailrace.fold.compaction import CompactionPolicy
+from tailrace.runs.approvals import ApprovalPolicy, Ask, ToolApproval, is_escalated
 from tailrace.runs.step import NO_TOOLS, Policy, Ruling
 from tailrace.schema.errors import InvalidRequest, SettingsError
 from tailrace.schema.items import FunctionCallItem
@@ -18,20 +20,32 @@ if TYPE_CHECKING:  # what tools stand on is only for those who have agents
     from tailrace.tools.registry import Toolset
     from tailrace.tools.running import ToolRunner
 
+CONFINED = "not executed: {} cannot leave the sandbox here; do without"
+UNATTENDED = "not executed: nobody is there to be asked ({}); do without"
+
+_USUAL = CompactionPolicy()
+_NONE: Mapping[str, CompactionPolicy] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent with tools. `runner` runs calls in its workspace; an approval is waited for `approval_s` seconds."""
+    """An agent with tools. `runner` runs calls in its workspace; an approval is waited for `approval_s` seconds. Where
+    it is not `interactive`, nobody is there to be asked."""
 
     toolset: "Toolset"
     approvals: ApprovalPolicy
     policy: Policy
     runner: "ToolRunner"
     approval_s: float
+    interactive: bool = True
 
     def offered(self, generation: Generation) -> Generation:
         """With the agent's tools before the client's own."""
-        return replace(generation, tools=[*self.toolset.offers(), *(generation.tools or ())])
+        own = self.toolset.offers(self._escalates)
+        return replace(generation, tools=[*own, *(generation.tools or ())])
+
+    def _escalates(self, tool: str) -> bool:
+        return self.interactive and self.approvals.escalates(tool)
 
     def rule(self, call: FunctionCallItem) -> Ruling:
         """What holds for a call."""
@@ -41,7 +55,13 @@ class Agent:
             bound = bind(self.toolset, call)
         except ToolError as error:
             return Ruling(refusal=error.message)
-        return Ruling(idempotent=bound.tool.idempotent, asked=self.approvals.reason(bound.tool.name, bound.arguments))
+        name = bound.tool.name
+        if is_escalated(bound.arguments) and not self._escalates(name):
+            return Ruling(refusal=CONFINED.format(name))
+        asked = self.approvals.reason(name, bound.arguments)
+        if asked is not None and not self.interactive:
+            return Ruling(refusal=UNATTENDED.format(asked))
+        return Ruling(idempotent=bound.tool.idempotent, asked=asked)
 
 
 def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset", place: str) -> ApprovalPolicy:
@@ -56,18 +76,31 @@ def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset",
         if name == "default":
             continue
         meant = known.get(name, name)
-        if not (toolset.may_have(meant) or any(fnmatchcase(tool, meant) for tool in known.values())):
+        own = {tool for tool in known.values() if fnmatchcase(tool, meant)}
+        if not own and not toolset.may_have(meant):
             raise SettingsError(f"{place}: the agent has no tool {name!r}; it has: {', '.join(known)}")
+        ask = policy if isinstance(policy, str) else policy.ask
+        if ask == "on_request" and not any(toolset.get(tool).escalates for tool in own):
+            raise SettingsError(f"{place}: calls of {name!r} cannot ask for leave: on_request would never ask")
         tools[meant] = policy
     return ApprovalPolicy(default=given.get("default", "never"), tools=tools)
 
 
 class Agents:
-    """The agents that have tools, by name; `policy` is for all other runs."""
+    """The agents that have tools, by name; `policy` is for all other runs. `compactions`: of agents whose conversations
+    are summed up otherwise than all others' (`compaction`)."""
 
-    def __init__(self, agents: Mapping[str, Agent], policy: Policy) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        policy: Policy,
+        compaction: CompactionPolicy = _USUAL,
+        compactions: Mapping[str, CompactionPolicy] = _NONE,
+    ) -> None:
         self._agents = agents
         self._policy = policy
+        self._compaction = compaction
+        self._compactions = compactions
 
     def of(self, run: RunRequest) -> Agent | None:
         """The run's agent; None where it has none, or one without tools."""
@@ -83,6 +116,13 @@ class Agents:
         """How far the run may go."""
         agent = self.of(run)
         return agent.policy if agent is not None else self._policy
+
+    def compaction(self, run: RunRequest) -> CompactionPolicy | None:
+        """When the run's conversation is summed up. None for those of other protocols: their clients keep their
+        conversations themselves, and make them short when they are told that they are too long."""
+        if run.protocol != "native":
+            return None
+        return self._compactions.get(run.agent_id or "", self._compaction)
 
     def rule(self, run: RunRequest, call: FunctionCallItem) -> Ruling:
         """What holds for a call that is the harness's."""

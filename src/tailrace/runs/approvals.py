@@ -6,13 +6,17 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-Ask = Literal["never", "always"]
+from tailrace.schema.request import ESCALATION
+
+_MOST_WORDS = 200  # characters of what the model says for itself
+
+Ask = Literal["never", "always", "on_request"]
 Rule = dict[str, str | list[str]]  # argument -> a pattern of its text (`docs/*`), or the beginning of its list
 
 
 class ToolApproval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tool's calls are asked about, or not (`ask`), but for those that fit a rule of `never` or of `always`; what
-    fits both is asked about."""
+    """A tool's calls are asked about, or not, or where the model itself asks for leave (`ask`), but for those that fit
+    a rule of `never` or of `always`; what fits both is asked about."""
 
     ask: Ask = "always"
     never: list[Rule] = field(default_factory=list)
@@ -26,16 +30,33 @@ class ApprovalPolicy(Struct, frozen=True, kw_only=True):
     default: Ask | ToolApproval = "never"
     tools: Mapping[str, Ask | ToolApproval] = field(default_factory=dict)
 
-    def reason(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
-        """Why a call is asked about; None where it is not."""
+    def of(self, tool: str) -> ToolApproval:
+        """What holds for a tool, by its name."""
         given = next((policy for name, policy in self.tools.items() if fnmatchcase(tool, name)), self.default)
-        policy = ToolApproval(ask=given) if isinstance(given, str) else given
+        return ToolApproval(ask=given) if isinstance(given, str) else given
+
+    def escalates(self, tool: str) -> bool:
+        """May a call of the tool ask for leave to do more than it may? Where nobody is asked, nobody can give it."""
+        return self.of(tool).ask != "never"
+
+    def reason(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        """Why a call is asked about; None where it is not. No rule lets one pass that asks for more than it may."""
+        policy = self.of(tool)
+        if is_escalated(arguments):
+            why = str(arguments.get("justification") or "it does not say why")
+            return f"{tool} asks to run outside the sandbox: {why[:_MOST_WORDS]}"
         for rule in policy.always:
             if _fits(rule, arguments):
                 return f"{tool} is asked about where {_told(rule)}"
-        if policy.ask == "never" or any(_fits(rule, arguments) and _is_plain(rule, arguments) for rule in policy.never):
+        allowed = any(_fits(rule, arguments) and _is_plain(rule, arguments) for rule in policy.never)
+        if policy.ask != "always" or allowed:
             return None
         return f"{tool} is asked about, but for what is allowed" if policy.never else f"{tool} is always asked about"
+
+
+def is_escalated(arguments: Mapping[str, Any]) -> bool:
+    """Does the call ask for leave to do more than it may?"""
+    return arguments.get(ESCALATION) is True
 
 
 def _fits(rule: Rule, arguments: Mapping[str, Any]) -> bool:

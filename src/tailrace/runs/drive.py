@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 import structlog
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
 from tailrace.runs.answers import Answers, is_answer, withdrawn
 from tailrace.runs.branches import branch
+from tailrace.runs.compactor import Compactor
 from tailrace.runs.endings import answer, fail, finish
 from tailrace.runs.history import conversation
 from tailrace.runs.model_call import ModelCaller
@@ -32,7 +34,7 @@ from tailrace.runs.step import (
 )
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter, whole
-from tailrace.schema.errors import InvalidRequest, NotReady, ProviderError
+from tailrace.schema.errors import Fault, InvalidRequest, NotReady, ProviderError
 from tailrace.schema.events import (
     ApprovalRequested,
     Payload,
@@ -45,12 +47,19 @@ from tailrace.schema.items import FunctionCallItem, MessageItem, OutputItem
 from tailrace.schema.request import Generation, ModelRequest, Protocol, RunRequest
 from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
-from tailrace.upstream.registry import Registry
+from tailrace.upstream.registry import Provider, Registry
 
 # Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
 logger = structlog.get_logger()
 
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
+
+
+class History(NamedTuple):
+    """The runs of a conversation, the one at hand the last, and its items as a model is given them."""
+
+    runs: list[Response]
+    items: list[OutputItem]
 
 
 PASSED_ON = "passed_on"  # the event that says which kind of worker goes on
@@ -161,17 +170,23 @@ class Driver:
         )  # fmt: skip
 
     async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext, tries: Tries) -> bool:
-        """Carry out a model call; False where it ended the run."""
+        """Carry out a model call, or the summary that is due before it; False where it ended the run."""
         await self.agents.ready(run)
-        clients = client_tools(run.generation) if self.agents.of(run) is not None else None
         try:
-            with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
-                start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
-                await writer.append([start], span)
-                provider, _ = self.registry.resolve(run.model_id, run.provider_id)
-                await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
-                request = self._request(run, writer, conversation(await self._earlier(run), writer.state.response()))
-                await self.caller.call(provider, request, step, writer, span, tries)
+            provider, _ = self.registry.resolve(run.model_id, run.provider_id)
+            history = await self._history(run, writer) if self._watches(run, provider) else None
+            if history is not None and await self._make_room(run, writer, provider, history, trace):
+                return True
+            begun = writer.grammar.item_count
+            try:
+                await self._call(run, writer, provider, step, history, trace, tries)
+            except ProviderError as error:
+                if Fault.CONTEXT_OVERFLOW not in error.faults or begun != writer.grammar.item_count:
+                    raise
+                history = history or await self._history(run, writer)
+                if not await self._make_room(run, writer, provider, history, trace, error):
+                    raise
+                tries.forget()
         except ProviderError as error:
             await fail(writer, error.info(), trace)
             return False
@@ -179,6 +194,39 @@ class Driver:
             await fail(writer, ErrorInfo(code="invalid_request", message=error.message, details=error.details), trace)
             return False
         return True
+
+    async def _call(
+        self, run: RunRequest, writer: RunWriter, provider: Provider, step: int, history: History | None,
+        trace: TraceContext, tries: Tries,
+    ) -> None:  # fmt: skip
+        clients = client_tools(run.generation) if self.agents.of(run) is not None else None
+        with self.tracing.span("step", trace, step=step, provider=run.provider_id, model=run.model_id) as span:
+            start = StepStart(step=step, provider_id=run.provider_id, model_id=run.model_id, client_tools=clients)
+            await writer.append([start], span)
+            await self.caller.prewarm(provider, self._request(run, writer, []), writer, span)
+            history = history or await self._history(run, writer)
+            await self.caller.call(provider, self._request(run, writer, history.items), step, writer, span, tries)
+
+    def _watches(self, run: RunRequest, provider: Provider) -> bool:
+        """Is it looked at, before each step, how full the model's window is?"""
+        policy = self.agents.compaction(run)
+        return policy is not None and policy.window(provider.context_window(run.model_id)) is not None
+
+    async def _make_room(
+        self, run: RunRequest, writer: RunWriter, provider: Provider, history: History, trace: TraceContext,
+        overflow: ProviderError | None = None,
+    ) -> bool:  # fmt: skip
+        """Sum the conversation up, where it has become too long for the model (`overflow`: so its provider says); was
+        it tried?"""
+        policy = self.agents.compaction(run)
+        if policy is None:
+            return False
+        request, compactor = self._request(run, writer, history.items), Compactor(self.caller, self.tracing)
+        return await compactor.make_room(provider, request, history.runs, policy, writer, trace, overflow)
+
+    async def _history(self, run: RunRequest, writer: RunWriter) -> History:
+        past, current = await earlier(self.store, run), writer.state.response()
+        return History([*past, current], conversation(past, current))
 
     def _request(self, run: RunRequest, writer: RunWriter, items: list[OutputItem]) -> ModelRequest:
         return ModelRequest(
@@ -189,24 +237,25 @@ class Driver:
             thread_id=run.thread_id,
         )
 
-    async def _earlier(self, run: RunRequest) -> list[Response]:
-        """The runs that this one goes on from: those that led to the one it names, else its thread's."""
-        if run.previous_run_id is not None:
-            return await self.store.chain(run.previous_run_id)
-        if run.opens_thread:
-            return []
-        runs = await self.store.thread_runs(run.thread_id)
-        made = next((place for place, past in enumerate(runs) if past.id == run.run_id), len(runs))
-        return branch(runs[:made], run.after_run_id)
-
     def _generation(self, run: RunRequest, writer: RunWriter) -> Generation:
         """With the agent's tools. A tool that the model must call is called in the first step; forced in each, the run
         would never end."""
         agent = self.agents.of(run)
         generation = agent.offered(run.generation) if agent is not None else run.generation
-        if len(writer.state.steps) > 1:
+        if sum(step.purpose is None for step in writer.state.steps) > 1:
             generation = replace(generation, tool_choice=unforced(generation.tool_choice))
         return generation
+
+
+async def earlier(store: Store, run: RunRequest) -> list[Response]:
+    """The runs that this one goes on from: those that led to the one it names, else its thread's."""
+    if run.previous_run_id is not None:
+        return await store.chain(run.previous_run_id)
+    if run.opens_thread:
+        return []
+    runs = await store.thread_runs(run.thread_id)
+    made = next((place for place, past in enumerate(runs) if past.id == run.run_id), len(runs))
+    return branch(runs[:made], run.after_run_id)
 
 
 def _may_hear(command: Command) -> bool:

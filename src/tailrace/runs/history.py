@@ -18,6 +18,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from msgspec.structs import replace
 
 from tailrace.adapters.canonical import MISSING, is_text, parts_of, text_of, with_parts
+from tailrace.fold.compaction import compaction_of, shortened
 from tailrace.runs.recovery import without_retried
 from tailrace.schema import codec
 from tailrace.schema.items import (
@@ -60,11 +61,12 @@ def conversation(previous: Sequence[Response], current: Response) -> list[Output
     - What is said once more is left out: a call that still waits for its output, reasoning with the same continuation
       data, a provider's own item. No provider takes their ids twice.
     - Reasoning that no word or deed of its turn came after goes.
+    - It begins with the last compaction, whichever run made it (fold/compaction.py).
     """
     runs = [*previous, current]
     answered = {item.call_id for run in runs for item in run.output_items if isinstance(item, FunctionCallOutputItem)}
     kept = [item for run in runs for item in [*_kept(run, current), *_aborted(run, answered)]]
-    return list(_trimmed(_paired(_distinct(_once(kept)))))
+    return list(_trimmed(shortened(list(_paired(_distinct(_once(kept)))))))
 
 
 def _kept(run: Response, current: Response) -> Iterator[OutputItem]:
@@ -77,7 +79,7 @@ def _kept(run: Response, current: Response) -> Iterator[OutputItem]:
         if isinstance(said, ReasoningItem) and said.opaque is None and not same_model:
             home = Opaque(provider_id=run.provider_id, model_id=run.model_id, kind="text", data="")
             said = replace(said, opaque=home)
-        if said is not None and (same_provider or not isinstance(said, ProviderItem)):
+        if said is not None and (same_provider or not isinstance(said, ProviderItem) or compaction_of(said)):
             yield said
 
 
@@ -215,7 +217,9 @@ def _agents(item: OutputItem) -> bool:
     """Does the item stand in the agent's turn?"""
     if isinstance(item, MessageItem):
         return item.origin == "agent"
-    return isinstance(item, ReasoningItem | FunctionCallItem | ProviderItem | ScriptExecutionItem)
+    if isinstance(item, ProviderItem):
+        return compaction_of(item) is None
+    return isinstance(item, ReasoningItem | FunctionCallItem | ScriptExecutionItem)
 
 
 def _no_result(call: FunctionCallItem, why: str = NO_RESULT) -> FunctionCallOutputItem:

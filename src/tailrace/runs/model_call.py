@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -28,6 +28,9 @@ from tailrace.upstream.transport import Reply, Transport
 _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
 _FACTS = frozenset({ProviderEvent, UsageUpdate})
 
+# What the log is told of an answer, where that is not the answer itself.
+Retell = Callable[[Sequence[Payload]], list[Payload]]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCaller:
@@ -47,6 +50,7 @@ class ModelCaller:
         writer: RunWriter,
         trace: TraceContext,
         tries: Tries,
+        retell: Retell = list,
     ) -> None:
         """Carry out step `step`, whose `step_start` is in the log, up to its `step_done`. Raises ProviderError.
 
@@ -59,14 +63,14 @@ class ModelCaller:
         while True:
             tries.begin(clock())
             try:
-                await self._attempt(provider, request, step, turn, writer, trace)
+                await self._attempt(provider, request, step, turn, writer, trace, retell)
             except ProviderError as error:
                 tries.empty += isinstance(error, _Empty)
                 shown, elsewhere = shown_of(writer.state, seen), turn.elsewhere(error)
                 remedy = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
                 match remedy:
                     case GiveUp() if isinstance(error, _Empty):
-                        await writer.append(error.payloads, trace)
+                        await writer.append(retell(error.payloads), trace)
                     case GiveUp():
                         raise
                     case Again(delay_s):
@@ -99,6 +103,7 @@ class ModelCaller:
         turn: Turn,
         writer: RunWriter,
         trace: TraceContext,
+        retell: Retell,
     ) -> None:
         """One try, with a request of its own: a signature has a date, and a key its turn."""
         context = DecodeContext(
@@ -117,7 +122,7 @@ class ModelCaller:
         async with turn.key(self.timeouts.first_event_s) as key:
             call = await self._prepared(provider, request, key, trace)
             async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
-                await _pump(decoder, pricing, reply, writer, trace)
+                await _pump(decoder, pricing, reply, writer, trace, retell)
             if decoder.error is not None:
                 raise decoder.error
 
@@ -137,7 +142,7 @@ class _Empty(ProviderError):
 
 
 async def _pump(
-    decoder: Decoder, pricing: Pricing | None, reply: Reply, writer: RunWriter, trace: TraceContext
+    decoder: Decoder, pricing: Pricing | None, reply: Reply, writer: RunWriter, trace: TraceContext, retell: Retell
 ) -> None:
     """Each network read becomes one append, so that cost per event falls as load rises (design, "How a run goes").
 
@@ -162,7 +167,7 @@ async def _pump(
                 raise _Empty(payloads)
         if _is_progress(payloads, writer):
             reply.progress()
-        return writer.offer(payloads, trace) and not decoder.done
+        return writer.offer(retell(payloads), trace) and not decoder.done
 
     more = True
     while more and not decoder.done:

@@ -117,7 +117,7 @@ def decide(state: Reducer, policy: Policy, on_calls: OnCalls = "wait", rules: Ru
 
     A step whose worker was lost is followed by a new one, which goes on from the last completed item; whole calls in it
     are to be answered, as in any other (they may have been read already). So is one that failed: a failure that
-    ends the run does so in the same append.
+    ends the run does so in the same append; and one that has a purpose of its own: the answer is still to come.
     """
     if not state.steps:
         return CallModel(1)
@@ -131,7 +131,7 @@ def decide(state: Reducer, policy: Policy, on_calls: OnCalls = "wait", rules: Ru
         takeovers = sum(step.finish_reason == LOST for step in state.steps)
         if takeovers > policy.max_takeovers:
             return Abandon(takeovers)
-    elif reason not in {"tool_calls", "pause", FAILED} and not state.heard:
+    elif last.purpose is None and reason not in {"tool_calls", "pause", FAILED} and not state.heard:
         return Finish(reason)
     reached = _reached(state, policy)
     return Finish("limit", reached) if reached else CallModel(last.step + 1)

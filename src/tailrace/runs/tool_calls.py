@@ -41,15 +41,17 @@ class ToolCaller:
             async with asyncio.TaskGroup() as group:
                 for call in calls:
                     output = _Output(output_id(writer, call.call_id), call, writer, lock, trace, group)
-                    group.create_task(self._run(agent, bind(agent.toolset, call), output))
+                    approved = agent.rule(call).asked is not None  # what is asked about is run when it was
+                    group.create_task(self._run(agent, bind(agent.toolset, call), output, approved=approved))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 
-    async def _run(self, agent: Agent, call: BoundCall, output: "_Output") -> None:
+    async def _run(self, agent: Agent, call: BoundCall, output: "_Output", *, approved: bool) -> None:
         with self.tracing.span("tool", output.trace, tool=call.tool.name, call_id=call.call_id) as output.trace:
             result = await agent.runner.run(
                 call, run_id=output.writer.run_id, emit=output.emit, cancel=asyncio.Event(), begin=output.begin,
-                ask=partial(self._ask, output, agent.approval_s),
+                ask=partial(self._ask, output, agent.approval_s) if agent.interactive else None,
+                approved=approved,
             )  # fmt: skip
             await output.end(result)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import ItemType, Origin, OutputItem
-from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Question, Status, Usage
+from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Purpose, Question, Status, Usage
 
 Channel = str  # refusal, summary, annotation, logprobs, input, output, image, …: what a delta grows besides main text
 
@@ -41,12 +41,13 @@ class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
 
 class StepStart(_Payload, tag="step_start", frozen=True, kw_only=True):
     """A model call begins; steps count from 1. `client_tools`: the tools whose calls are left to the client, where the
-    harness runs all others; absent: it runs none."""
+    harness runs all others; absent: it runs none. `purpose`: what the call is for, where that is not the answer."""
 
     step: int
     provider_id: str
     model_id: str
     client_tools: list[str] | None = None
+    purpose: Purpose | None = None
 
 
 class StepDone(_Payload, tag="step_done", frozen=True, kw_only=True):

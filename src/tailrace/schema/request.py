@@ -12,6 +12,8 @@ OnDisconnect = Literal["continue", "cancel"]
 OnCalls = Literal["wait", "end"]
 Protocol = Literal["native", "responses", "chat", "messages"]
 
+ESCALATION = "with_escalated_permissions"  # the argument by which a tool's call asks for leave to do more than it may
+
 
 class Tool(
     Struct,

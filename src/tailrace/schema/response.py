@@ -11,6 +11,8 @@ FinishReason = Literal[
     "stop", "length", "tool_calls", "content_filter", "refusal", "pause", "limit", "cancelled", "error"
 ]
 
+Purpose = Literal["compaction"]  # what a step is for that asks for no answer: the conversation is summed up
+
 Decision = Literal["approved", "approved_for_run", "denied", "cancelled", "expired"]
 
 # How a step ends whose whole calls are to be answered: as meant, or because its worker was lost.
@@ -40,7 +42,7 @@ class ErrorInfo(Struct, omit_defaults=True, kw_only=True, frozen=True):
 
 
 class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """One model call of a run, counted from 1. `client_tools`: see `step_start`."""
+    """One model call of a run, counted from 1. `client_tools`, `purpose`: see `step_start`."""
 
     step: int
     provider_id: str
@@ -49,6 +51,7 @@ class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     client_tools: list[str] | None = None
+    purpose: Purpose | None = None
 
 
 class Question(Struct, omit_defaults=True, kw_only=True, frozen=True):

@@ -1,7 +1,7 @@
 """The store in SQL, through SQLAlchemy Core. What is committed survives the death of the process."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -38,14 +38,22 @@ async def open_store(url: str) -> "SqlStore":
     except SettingsError:
         engine.dispose()
         raise
-    return SqlStore(PostgresDatabase(engine) if postgres else SqliteDatabase(engine))
+    if postgres:
+        return SqlStore(PostgresDatabase(engine))
+    database = SqliteDatabase(engine)
+    return SqlStore(database, await database.read(sql_inputs.read_spoken_to))
 
 
 class SqlStore:
-    """`store.base.Store`; see `open_store`. Each call is one transaction."""
+    """`store.base.Store`; see `open_store`. Each call is one transaction.
 
-    def __init__(self, database: Database) -> None:
+    `spoken_to`: the runs that something was said to, where only this process can say anything (a file of its own:
+    log/datadir.py): nearly all runs end without, and need not look for it.
+    """
+
+    def __init__(self, database: Database, spoken_to: Iterable[str] | None = None) -> None:
         self._db = database
+        self._spoken_to = set(spoken_to) if spoken_to is not None else None
 
     # --- threads ----------------------------------------------------------------------------------------------------
 
@@ -113,10 +121,14 @@ class SqlStore:
 
     async def add_input(self, run_id: str, said: Input) -> None:
         """See `Store.add_input`."""
+        if self._spoken_to is not None:
+            self._spoken_to.add(run_id)  # first: who looks from now on has to look there
         await self._db.write(sql_inputs.add_input, run_id, said)
 
     async def inputs(self, run_id: str) -> list[Input]:
         """See `Store.inputs`."""
+        if self._spoken_to is not None and run_id not in self._spoken_to:
+            return []
         return await self._db.read(sql_inputs.read_inputs, run_id)
 
     async def keep_output(self, run_id: str, call_id: str, data: bytes) -> None:

@@ -13,6 +13,7 @@ _ALL = (
     select(inputs.c.delivery_id, inputs.c.content).where(inputs.c.run_id == bindparam("id")).order_by(inputs.c.ordinal)
 )
 _SAID = select(inputs.c.content).where(inputs.c.run_id == bindparam("id"), inputs.c.delivery_id == bindparam("name"))
+_SPOKEN_TO = select(inputs.c.run_id).distinct()
 _KEEP = insert(outputs).inline()
 _KEPT = select(outputs.c.data).where(outputs.c.run_id == bindparam("id"), outputs.c.call_id == bindparam("name"))
 
@@ -24,6 +25,11 @@ def add_input(db: Connection, run_id: str, said: Input) -> None:
         db.execute(_ADD, {"run_id": run_id, "delivery_id": said.delivery_id, "content": said.text})
     elif earlier != said.text:
         raise Conflict(f"input {said.delivery_id!r} was sent with another text")
+
+
+def read_spoken_to(db: Connection) -> list[str]:
+    """The runs that something was said to."""
+    return list(db.scalars(_SPOKEN_TO))
 
 
 def read_inputs(db: Connection, run_id: str) -> list[Input]:

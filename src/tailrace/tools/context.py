@@ -19,8 +19,8 @@ class ToolContext:
     `run_id` and `call_id` together are the same at each attempt of a call: a key for idempotency. `environment`: what
     of the server's environment a child process may have. `emit`: output as it comes, for whoever watches; of any
     thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`, later where it asks.
-    `ask`: put a question to a person and wait for the answer, which takes none of the call's time; None where nobody
-    can be asked.
+    `approved`: a person has allowed this very call. `ask`: put a question to a person and wait for the answer, which
+    takes none of the call's time; None where nobody can be asked.
     """
 
     run_id: str
@@ -29,6 +29,7 @@ class ToolContext:
     environment: Mapping[str, str]
     emit: Callable[[str], None]
     deadline: float
+    approved: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     ask: Ask | None = None
 

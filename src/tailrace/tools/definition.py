@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tailrace.schema import codec
 from tailrace.schema.items import FunctionCallItem
-from tailrace.schema.request import CustomTool, Tool
+from tailrace.schema.request import ESCALATION, CustomTool, Tool
 from tailrace.tools.arguments import parse, signature_of
 from tailrace.tools.context import ToolContext
 from tailrace.tools.errors import InvalidArguments, InvalidTool
@@ -56,11 +56,18 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     free_text: dict[str, Any] | None = None
     place: str | None = None
 
-    def offer(self, name: str | None = None) -> Tool | CustomTool:
-        """As a request to a model offers it, under its own name or `name`."""
+    @property
+    def escalates(self) -> bool:
+        """Can a call ask for leave to do more than it may?"""
+        return ESCALATION in self.parameters.get("properties", {})
+
+    def offer(self, name: str | None = None, *, escalates: bool = True) -> Tool | CustomTool:
+        """As a request to a model offers it, under its own name or `name`; where it does not escalate, without the
+        arguments for that."""
         if self.free_text is not None:
             return CustomTool(name=name or self.name, description=self.description, format=self.free_text)
-        return Tool(name=name or self.name, description=self.description, parameters=self.parameters)
+        parameters = self.parameters if escalates or not self.escalates else _unescalated(self.parameters)
+        return Tool(name=name or self.name, description=self.description, parameters=parameters)
 
     def arguments_of(self, call: FunctionCallItem) -> dict[str, Any]:
         """The arguments of a call, valid. Raises InvalidArguments."""
@@ -70,6 +77,12 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
             raise InvalidArguments(f"Nothing was run: {self.name} takes a JSON object, not plain text")
         (only,) = self.parameters["properties"]
         return self.parse(codec.encode({only: call.arguments}).decode())
+
+
+def _unescalated(schema: dict[str, Any]) -> dict[str, Any]:
+    left_out = {ESCALATION, "justification"}
+    kept = {name: shape for name, shape in schema["properties"].items() if name not in left_out}
+    return {**schema, "properties": kept}
 
 
 @overload

@@ -8,7 +8,7 @@ Tools come from the package, from entry points of installed packages (group `tai
 import asyncio
 import importlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -76,9 +76,10 @@ class Toolset:
         if self._sources:
             await asyncio.gather(*(source.ready() for source in self._sources))
 
-    def offers(self) -> list[Tool | CustomTool]:
-        """What a model is told of them."""
-        return [tool.offer(name) for name, tool in self._offered().items()]
+    def offers(self, escalates: Callable[[str], bool] = lambda _: True) -> list[Tool | CustomTool]:
+        """What a model is told of them. `escalates`: may calls of the tool, by its own name, ask for leave to do more
+        than they may?"""
+        return [tool.offer(name, escalates=escalates(tool.name)) for name, tool in self._offered().items()]
 
     def names(self) -> dict[str, str]:
         """All names that a model may say, aliases too, each with the tool's own."""

@@ -81,13 +81,14 @@ class ToolRunner:
         cancel: asyncio.Event,
         begin: Callable[[], Awaitable[None]] | None = None,
         ask: Ask | None = None,
+        approved: bool = False,
     ) -> ToolResult:
         """Run a call; its answer is what the model sees.
 
         `emit` takes output as it comes (a callback on the loop: it must not wait); once `cancel` is set, the call is
         answered within a second: its own output so far, `cancelled`. Calls of a tool beyond its `parallel` wait; when
         the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run. `ask` puts a
-        tool's question to a person; the time until the answer is not the tool's.
+        tool's question to a person; the time until the answer is not the tool's. `approved`: a person has allowed it.
         """
         name = call.tool.place or call.tool.name
         place = self._places.setdefault(name, asyncio.Semaphore(call.tool.limits.parallel))
@@ -105,7 +106,7 @@ class ToolRunner:
         except BaseException:
             place.release()
             raise
-        return await self._in_place(call, place, run_id, emit, cancel, ask)
+        return await self._in_place(call, place, run_id, emit, cancel, ask, approved=approved)
 
     async def _in_place(
         self,
@@ -115,6 +116,8 @@ class ToolRunner:
         emit: Callable[[str], None],
         cancel: asyncio.Event,
         ask: Ask | None,
+        *,
+        approved: bool,
     ) -> ToolResult:
         limits = call.tool.limits
         deltas = Deltas(emit, limits.output_bytes)
@@ -128,6 +131,7 @@ class ToolRunner:
             emit=deltas.emit,
             deadline=time.monotonic() + limits.timeout_s,
             ask=_off_the_clock(ask, budget) if ask is not None else None,
+            approved=approved,
         )
         task = asyncio.ensure_future(_called(call, context))
         self._running.add(task)  # nobody else may hold it, if it does not stop

@@ -35,4 +35,9 @@ def listed_prices() -> dict[str, dict[str, Price]]:
 
 def price_of(prices: Mapping[str, Price], model_id: str) -> Price | None:
     """A model's price, by its name or by its name without the date at its end."""
-    return prices.get(model_id) or prices.get(_DATE.sub("", model_id))
+    return prices.get(model_id) or prices.get(without_date(model_id))
+
+
+def without_date(model_id: str) -> str:
+    """A model's name without the date at its end."""
+    return _DATE.sub("", model_id)

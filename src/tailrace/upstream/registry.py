@@ -26,6 +26,7 @@ from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
 from tailrace.upstream.placeholders import fill_first, names_in
 from tailrace.upstream.prices import listed_prices
+from tailrace.upstream.windows import listed_windows, window_of
 
 _NOTHING_SET: Mapping[str, str] = MappingProxyType({})
 
@@ -45,6 +46,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     prices: dict[str, Price] = field(default_factory=dict)
+    context_windows: dict[str, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
     max_in_flight: Annotated[int, Meta(ge=1)] | None = None
     transport: TransportName = "http"
 
@@ -57,7 +59,8 @@ class Provider(Struct, kw_only=True, frozen=True):
     called on the wire where that is not its name. `headers` and `query` go with every request; `auth` is the scheme
     (upstream/auth.py) by which the key does, where it is not the wire's own: the keys are in the first of
     `api_key_env` that is set. `transport` is the way that calls take first. `prices` are those of its models
-    (upstream/prices.py). `needs`: what must yet be set, in words. `max_in_flight`: calls at a time.
+    (upstream/prices.py), `context_windows` what these take in (upstream/windows.py). `needs`: what must yet be set, in
+    words. `max_in_flight`: calls at a time.
     """
 
     provider_id: str
@@ -73,6 +76,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     prices: dict[str, Price] = field(default_factory=dict)
+    context_windows: dict[str, int] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     max_in_flight: int | None = None
     transport: TransportName = "http"
@@ -87,6 +91,10 @@ class Provider(Struct, kw_only=True, frozen=True):
     def has(self, model_id: str) -> bool:
         """Does it list the model, or recognise its name?"""
         return model_id in self.models or any(fnmatchcase(model_id, family) for family in self.families)
+
+    def context_window(self, model_id: str) -> int | None:
+        """How many tokens the model takes in; None where that is not known."""
+        return window_of(self.context_windows, model_id) or self.quirks.get("context_window") or None
 
     def url(self, path: str) -> str:
         """The address of `path`, which may have a query of its own."""
@@ -145,6 +153,11 @@ def _provider(name: str, place: str, table: Mapping[str, Any], environ: Mapping[
         "base_url": base_url,
         "api_key_env": _listed(known.api_key_env),
         "prices": {**listed_prices().get(name, {}), **known.prices},
+        "context_windows": {
+            **known.context_windows,  # comes first, too: the first pattern that fits counts
+            **listed_windows().get(name, {}),
+            **known.context_windows,
+        },
         "model_names": model_names,
         "query": {key: value for key, (value, _) in query.items() if value},
         "needs": [missing for missing in (lack, unnamed, *(missing for _, missing in query.values())) if missing],

@@ -1,9 +1,11 @@
 """`POST /v1/responses/compact`: a conversation made short, to be the beginning of a new one (Open Responses).
 
-The model sums up; what comes back is the user's messages and one `compaction` item, which holds the summary sealed
-(`dialects/responses/sealed.py`). Given as input, the item is the summary again.
+The model sums up, as it does within a run (fold/compaction.py); what comes back is the user's messages and one
+`compaction` item, which holds ours sealed (`dialects/responses/sealed.py`). Given as input, it is ours again. Where the
+summary is no shorter than the conversation, the item holds the conversation itself, and stands alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, post
@@ -18,26 +20,22 @@ from tailrace.dialects.responses.body import read
 from tailrace.dialects.responses.items import said_item
 from tailrace.dialects.responses.sealed import seal_items
 from tailrace.dialects.responses.whole import said_usage
-from tailrace.schema.items import MessageItem
-from tailrace.schema.request import Generation, RunRequest
+from tailrace.fold.compaction import USER_TOKENS, ask, compaction_item, kept, refusal, summary_generation
+from tailrace.runs.drive import earlier
+from tailrace.runs.history import conversation
+from tailrace.schema.items import MessageItem, OutputItem
+from tailrace.schema.request import RunRequest
 from tailrace.schema.response import Response
-
-ASK = (
-    "Sum up the conversation so far for someone who is to go on with it: what was asked for, what was found out or "
-    "decided, names, numbers and code that matter word for word, and what is still to be done. Write only the summary."
-)
-LEAD = "Summary of the conversation so far:\n\n"
 
 
 @post("/v1/responses/compact", status_code=200)
 async def compact_response(request: Request[Any, Any, Any], services: Injected) -> ASGIApp:
     """Make a conversation short."""
     run = await to_run(services, read(await request.body()))
-    number = run.run_id.partition("_")[2]
     asked = replace(
         run,
-        input=[*run.input, MessageItem(id=f"msg_{number}_ask", content=ASK, origin="user")],
-        generation=Generation(instructions=run.generation.instructions),
+        input=[*run.input, ask(f"msg_{_number(run)}_ask")],
+        generation=summary_generation(run.generation),
         store=False,
         on_disconnect="continue",
     )
@@ -46,7 +44,8 @@ async def compact_response(request: Request[Any, Any, Any], services: Injected) 
     if problem is not None:
         return Refused(envelopes.RESPONSES.tell(problem))
     said = [item.content for item in response.output_items[len(asked.input) :] if isinstance(item, MessageItem)]
-    return Json200(_compacted(run, response, "".join(said)))
+    items = conversation(await earlier(services.store, run), replace(response, output_items=run.input))
+    return Json200(_compacted(run, items, response, "".join(said)))
 
 
 async def _answered(services: Services, run: RunRequest, request: Request[Any, Any, Any]) -> Response:
@@ -54,17 +53,26 @@ async def _answered(services: Services, run: RunRequest, request: Request[Any, A
     return await ended(services, run.run_id)
 
 
-def _compacted(run: RunRequest, response: Response, summary: str) -> dict[str, Any]:
-    number = run.run_id.partition("_")[2]
-    sealed = seal_items([MessageItem(id=f"msg_{number}_summary", content=f"{LEAD}{summary}")])
-    kept = [item for item in run.input if isinstance(item, MessageItem) and item.origin == "user"]
+def _compacted(
+    run: RunRequest, items: Sequence[OutputItem], response: Response, summary: str
+) -> dict[str, Any]:  # fmt: skip
+    item = compaction_item(f"cmp_{_number(run)}", summary)
+    stays = kept(items, USER_TOKENS)
+    if refusal(items, item, response.finish_reason or "stop") is None:
+        sealed = seal_items([item])
+    else:  # what is short enough, or could not be made shorter, is handed over as it is
+        sealed, stays = seal_items(list(items)), []
     return {
         "id": run.run_id,
         "object": "response.compaction",
         "created_at": response.created_at // 1000,
         "output": [
-            *(said_item(item, run.run_id, sealed=True) for item in kept),
-            {"id": f"cmp_{number}", "type": "compaction", "encrypted_content": sealed},
+            *(said_item(each, run.run_id, sealed=True) for each in stays),
+            {"id": item.id, "type": item.provider_type, "encrypted_content": sealed},
         ],
         "usage": said_usage(response.usage, "completed"),
     }
+
+
+def _number(run: RunRequest) -> str:
+    return run.run_id.partition("_")[2]

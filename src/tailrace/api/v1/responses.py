@@ -21,9 +21,9 @@ from tailrace.api.v1.lists import Limit, Order, page
 from tailrace.dialects.base import FULL
 from tailrace.dialects.responses.body import ResponseBody, read
 from tailrace.dialects.responses.encode import RESPONSES, ResponsesEncoder
-from tailrace.dialects.responses.estimate import input_tokens
 from tailrace.dialects.responses.items import said_item
 from tailrace.dialects.responses.whole import to_object, whole
+from tailrace.fold.estimate import input_tokens
 from tailrace.runs.submit import queued
 from tailrace.schema.errors import Conflict, NotFound
 from tailrace.schema.request import RunRequest
@@ -148,7 +148,7 @@ async def list_input_items(
 
 @post("/v1/responses/input_tokens", status_code=200)
 async def count_input_tokens(request: Request[Any, Any, Any], services: Injected) -> ASGIApp:
-    """How many tokens the input is likely to be (`dialects/responses/estimate.py` has the rule)."""
+    """How many tokens the input is likely to be (`fold/estimate.py` has the rule)."""
     run = await to_run(services, read(await request.body()))
     before = Before(None if run.opens_thread else run.thread_id, run.previous_run_id)
     items = [*await earlier_items(services, before), *run.input]

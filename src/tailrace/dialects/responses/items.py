@@ -8,7 +8,8 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, Literal
 
-from tailrace.dialects.responses.sealed import seal
+from tailrace.dialects.responses.sealed import seal, seal_items
+from tailrace.fold.compaction import CREATED_BY, TYPE, compaction_of
 from tailrace.schema.items import (
     CancelledItem,
     ErrorItem,
@@ -168,7 +169,11 @@ def _output(item: FunctionCallOutputItem, response_id: str, _sealed: bool, statu
 
 
 def _provider_item(item: ProviderItem, response_id: str, _sealed: bool, _status: ItemStatus) -> Json | None:
-    """As its provider has it; the id is the log's, which is unique in the run."""
+    """As its provider has it; the id is the log's, which is unique in the run. A compaction of ours is sealed, so that
+    it comes back as it went."""
+    if compaction_of(item) is not None:
+        sealed = seal_items([item])
+        return {"id": item.id, "type": TYPE, "encrypted_content": sealed, "created_by": CREATED_BY}
     if item.provider_type not in PROVIDER_ITEMS or not isinstance(item.data, dict):
         return None
     return {**item.data, "id": item.id, "type": item.provider_type}

@@ -34,6 +34,8 @@ def exec_with(sandbox: Sandbox) -> ToolDefinition:
         command: Annotated[list[str], Meta(min_length=1)],
         workdir: str = ".",
         timeout_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS)] = 120_000,
+        with_escalated_permissions: bool = False,
+        justification: str = "",
     ) -> ToolResult:
         """Run a command in the workspace. Its output and errors are given as they came, its exit code first.
 
@@ -44,19 +46,22 @@ def exec_with(sandbox: Sandbox) -> ToolDefinition:
             command: The program and its arguments.
             workdir: The folder to run it in, relative to the workspace.
             timeout_ms: After how many milliseconds it is ended, with all that it started.
+            with_escalated_permissions: Ask for leave to run it outside the sandbox, where it cannot do its work inside.
+            justification: Why, in a sentence, for the person who is asked.
 
         Examples:
             {"command": ["git", "status", "--short"]}
             {"command": ["bash", "-lc", "make test 2>&1 | tail -50"], "workdir": "service", "timeout_ms": 300000}
         """
+        if with_escalated_permissions and not context.approved:
+            raise ToolFailed(f"Nothing was run: nobody has allowed it to leave the sandbox ({justification}).")
         output = _Output(context)
         began = time.monotonic()
         timeout_s = min(timeout_ms / 1000, context.remaining_s)
         folder = context.workspace.open_folder(workdir)
         try:
-            ended = await run_command(
-                await _command(sandbox, context, command, workdir, folder), output.take, timeout_s
-            )
+            inside = None if with_escalated_permissions else sandbox
+            ended = await run_command(await _command(inside, context, command, workdir, folder), output.take, timeout_s)
         except OSError as error:
             missing = Ended(_NOT_FOUND, timed_out=False, left=0)
             return _result(missing, f"{command[0]}: {error.strerror}", 0.0, timeout_s)
@@ -69,10 +74,12 @@ def exec_with(sandbox: Sandbox) -> ToolDefinition:
     return run
 
 
-async def _command(sandbox: Sandbox, context: ToolContext, command: list[str], workdir: str, folder: int) -> Command:
+async def _command(
+    sandbox: Sandbox | None, context: ToolContext, command: list[str], workdir: str, folder: int
+) -> Command:
     with context.workspace.place(workdir) as place:
         inside = str(Path(context.workspace.root, place.path))
-    wrapped = await sandbox.wrap(command, context.workspace.root, inside)
+    wrapped = await sandbox.wrap(command, context.workspace.root, inside) if sandbox is not None else None
     if wrapped is not None:
         return Command(wrapped, "/", context.environment, wrapped=True)
     # The open folder itself: its name may lead elsewhere by now.

@@ -1,4 +1,4 @@
-"""How many input tokens a request is likely to cost, without asking its provider.
+"""How many input tokens a conversation is likely to cost, without asking its provider.
 
 The rule: four characters of text to a token (names, arguments and schemas are text), 4 tokens around each item, 765 for
 an image (what OpenAI counts for one of middling size), and a file by the size of its data, at four bytes to a token.
@@ -31,7 +31,12 @@ def input_tokens(items: Iterable[OutputItem], generation: Generation) -> int:
     asked = _text(generation.instructions or "")
     if generation.tools:
         asked += _text(codec.encode(generation.tools).decode())
-    return asked + sum(PER_ITEM + _item(item) for item in items)
+    return asked + size(items)
+
+
+def size(items: Iterable[OutputItem]) -> int:
+    """Of items alone."""
+    return sum(PER_ITEM + _item(item) for item in items)
 
 
 def _item(item: OutputItem) -> int:
