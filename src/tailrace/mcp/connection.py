@@ -367,11 +367,11 @@ class Connection:
         """Put what the server asks to a person, in the run of the call that it asks for."""
         del context  # it does not say which call that is
         call = _calling.get() or self._only_call()
-        if call is not None and call.ask is None:
-            return ErrorData(code=INVALID_REQUEST, message="nobody is there to be asked")
-        if call is None or call.ask is None:
+        if call is None:
             logger.warning("MCP server asks, and it is not known for which call", server=self.name)
             return ErrorData(code=INVALID_REQUEST, message="it cannot be told for which call this is asked")
+        if call.ask is None:
+            return ErrorData(code=INVALID_REQUEST, message="nobody is there to be asked")
         try:
             question = question_of(params)
         except ValueError as error:
