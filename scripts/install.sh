@@ -89,12 +89,14 @@ get_system_packages() {
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
-# What looks the page over: its linter, and the tests' rules of accessibility. Neither is part of the package.
-NODE_TOOLS="@biomejs/biome@2.6.8 axe-core@4.14.1"
+# What looks the page over: its linter, and the tests' rules of accessibility; and the MCP servers that the tests call.
+# None is part of the package.
+NODE_TOOLS="@biomejs/biome@2.6.8 axe-core@4.14.1 @modelcontextprotocol/server-everything@2026.8.31 \
+    @modelcontextprotocol/server-filesystem@2026.8.31"
 
 get_node_tools() {
     command -v npm >/dev/null 2>&1 || return 0
-    say "tools for the page ($NODE_TOOLS)"
+    say "tools of npm for the tests"
     # shellcheck disable=SC2086  # names of packages, one word each
     npm install --silent --no-audit --no-fund --no-save --prefix .venv/node $NODE_TOOLS >/dev/null
 }
@@ -113,11 +115,11 @@ pip() { .venv/bin/python -m pip install -qq --constraint constraints.txt "$@"; }
 pip pip # an older one knows neither dependency groups nor build constraints
 say "packages ($kind)"
 if [ "$kind" = dev ]; then
-    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]' --group dev
+    pip --build-constraint constraints.txt --editable '.[bedrock,mcp,postgres,redis,vertex]' --group dev
     get_system_packages
     get_node_tools
     printf '%s\n' "$fingerprint" >.venv/installed-runtime
 else
-    pip --build-constraint constraints.txt --editable '.[bedrock,postgres,redis,vertex]'
+    pip --build-constraint constraints.txt --editable '.[bedrock,mcp,postgres,redis,vertex]'
 fi
 printf '%s\n' "$fingerprint" >"$stamp"

@@ -10,7 +10,7 @@ trap 'rm -rf "$folder"' EXIT
 .venv/bin/python -m venv "$folder/venv"
 pip="$folder/venv/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet --upgrade pip
-$pip install --quiet --editable '.[bedrock,postgres,redis,vertex]' --group dev hatchling editables trove-classifiers setuptools
+$pip install --quiet --editable '.[bedrock,mcp,postgres,redis,vertex]' --group dev hatchling editables trove-classifiers setuptools
 {
     echo "# Every version of everything that is installed, build tools included, for Python 3.11 to 3.14."
     echo "# Written by \`make pin\`."

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from tailrace.log.sqlite import SqliteLog
 from tailrace.log.work import Kind, Work
 from tailrace.log.work_memory import MemoryWork
 from tailrace.runs.agents import Agent, Agents, approval_policy
+from tailrace.runs.answers import Answers
 from tailrace.runs.control import Control, Start
 from tailrace.runs.drive import Driver, PassOn, passed_on
 from tailrace.runs.model_call import ModelCaller
@@ -57,7 +58,8 @@ from tailrace.workers.projector import Projector
 from tailrace.workers.reaper import Reaper
 
 if TYPE_CHECKING:
-    from tailrace.tools.registry import Toolset
+    from tailrace.mcp.servers import Servers
+    from tailrace.tools.registry import Source, Toolset
     from tailrace.tools.spill import Spill
 
 DONE_BY: dict[Kind, Role] = {"run": "runner", "tool": "tools"}
@@ -98,10 +100,11 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         known = await _with_demo(_registry(settings, environ), stack)
         tracing, traffic = Tracing(), Traffic(environ, now_ms)
         broker = _broker(settings)
-        agents = configured_agents(settings, environ, Outputs(store), broker)
+        mcp = await _mcp(settings, environ, stack)
+        agents = configured_agents(settings, environ, Outputs(store), broker, mcp.connections if mcp else ())
         runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
-        control = Control(log, start, _reviver(engines, runner))
+        control = Control(log, Answers(store), start, _reviver(engines, runner))
         turns = Turns(store, control, tracing)
         projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.next)
         await _start_workers(settings, engines, runner, control, turns, projector, stack)
@@ -113,6 +116,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             registry=known,
             agents=agents,
             broker=broker,
+            mcp=mcp.standings if mcp else tuple,
             traffic=traffic,
             reader=reader,
             control=control,
@@ -317,7 +321,23 @@ def _registry(settings: Settings, environ: Mapping[str, str]) -> Registry:
     return configured_registry(settings.providers, settings.aliases, settings.defaults.model, environ)
 
 
-def agent_tools(settings: Settings, broker: Broker | None = None) -> "dict[str, Toolset]":
+async def _mcp(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> "Servers | None":
+    """The MCP servers of the settings; alive in a process that offers or runs tools. Raises SettingsError."""
+    if not settings.mcp.servers:
+        return None
+    try:  # an extra, for those who have servers
+        from tailrace.mcp.servers import Servers
+    except ImportError as error:
+        raise SettingsError(f"mcp.servers: takes the extra `tailrace[mcp]` ({error})") from error
+    servers = Servers(settings.mcp.servers, environ, Path(settings.data))
+    if {"runner", "tools"} & set(settings.server.roles):
+        await stack.enter_async_context(servers.alive())
+    return servers
+
+
+def agent_tools(
+    settings: Settings, broker: Broker | None = None, sources: "Sequence[Source]" = ()
+) -> "dict[str, Toolset]":
     """The tools of each agent that names some; what is wrong with the names is told at the start. Raises
     SettingsError."""
     if not any(agent.tools for agent in settings.agents.values()):
@@ -334,6 +354,7 @@ def agent_tools(settings: Settings, broker: Broker | None = None) -> "dict[str, 
         NetworkPolicy(allowed=tuple(wanted.reachable)),
         wanted.search,
         _remote_tools(settings, broker),
+        sources,
     )
     return {
         name: registry.toolset(agent.tools, f"agents.{name}.tools")
@@ -360,12 +381,13 @@ def _remote_tools(settings: Settings, broker: Broker | None) -> list[ToolDefinit
 
 
 def configured_agents(
-    settings: Settings, environ: Mapping[str, str], spill: "Spill", broker: Broker | None = None
-) -> Agents:
+    settings: Settings, environ: Mapping[str, str], spill: "Spill", broker: Broker | None = None,
+    sources: "Sequence[Source]" = (),
+) -> Agents:  # fmt: skip
     """The agents that have tools, each with its workspace, which is made. Raises SettingsError."""
     limits = settings.limits
     policy = Policy(max_steps=limits.max_steps, max_takeovers=limits.max_takeovers)
-    toolsets = agent_tools(settings, broker)
+    toolsets = agent_tools(settings, broker, sources)
     compaction = _compaction(CompactionPolicy(), settings.compaction)
     compactions = {name: _compaction(compaction, agent.compaction) for name, agent in settings.agents.items()}
     if not toolsets:

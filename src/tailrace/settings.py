@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from tailrace.mcp.config import McpSettings
 from tailrace.runs.approvals import Ask, ToolApproval
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, SettingsError
@@ -220,6 +221,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     limits: Limits = Limits()
     retention: Retention = Retention()
     tools: ToolSettings = ToolSettings()
+    mcp: McpSettings = McpSettings()
     compaction: Compaction = Compaction()
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
@@ -306,9 +308,16 @@ def _at_fault(table: Mapping[str, Any], error: InvalidJson) -> str:
     section, unnamed, rest = path.partition("[...]")
     if not unnamed:
         return path
-    for name, entry in table[section].items():
+    *outer, inner = section.split(".")
+    within: Any = table
+    for key in (*outer, inner):
+        within = within[key]
+    for name, entry in within.items():
+        one: dict[str, Any] = {inner: {name: entry}}
+        for key in reversed(outer):
+            one = {key: one}
         try:
-            codec.convert({section: {name: entry}}, Settings)
+            codec.convert(one, Settings)
         except InvalidJson:
             return f"{section}.{name}{rest}"
     return path

@@ -31,7 +31,7 @@ from tailrace.schema.items import (
     ScriptExecutionOutputItem,
     TextPart,
 )
-from tailrace.schema.response import ErrorInfo
+from tailrace.schema.response import ErrorInfo, Question
 from tailrace.testing.moves import Cut, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.page.conftest import Open
@@ -89,6 +89,40 @@ async def test_an_approval_may_hold_for_the_whole_run(served: Served, opened: Op
         await question.get_by_role("button", name="Approve for this run").click()
     assert (await sent.value).post_data_json == {"decision": "approved_for_run"}
     await expect(page.page.locator(".decided.approved_for_run")).to_have_text("Approved for this run by user")
+
+
+async def test_a_question_is_a_form(served: Served, opened: Open, shots: Path):
+    """Every kind of field; what is left empty is left out, and a wrong answer is told where it was given."""
+    run = await Written(served, "question").begin()
+    call = a_call("c1", "files__ask", "{}")
+    fields = {
+        "name": {"type": "string", "title": "Your name", "minLength": 2},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many"},
+        "sure": {"type": "boolean", "default": True},
+        "kind": {"type": "string", "oneOf": [{"const": "a", "title": "First"}, {"const": "b", "title": "Second"}]},
+        "colours": {"type": "array", "items": {"type": "string", "enum": ["red", "green", "blue"]}},
+        "site": {"type": "string", "format": "uri"},
+    }
+    form = {"type": "object", "properties": fields, "required": ["name"]}
+    asked = ApprovalRequested(
+        approval_id="q1", item_id="c1", tool="files__ask", arguments="{}", reason="Who are you?",
+        expires_at=served.services.now() + 300_000, question=Question(message="Who are you?", schema=form),
+    )  # fmt: skip
+    output = ItemStart(item_id="o1", item_type="function_call_output", call_id="call_c1", origin="tool_harness")
+    await run.append(*whole(call), output, asked)
+    page = await opened(run.address)
+    question = page.page.get_by_role("form", name="Question")
+    await expect(question).to_contain_text("Who are you?")
+    await page.page.screenshot(path=shots / "question.png")
+    await page.check_access()
+    await question.get_by_label("Your name").fill("Ada")
+    await question.get_by_label("count").fill("7")
+    await question.get_by_label("kind").select_option("Second")
+    await question.get_by_label("colours").select_option(["red", "blue"])
+    async with page.page.expect_request(re.compile("/approvals/q1")) as sent:
+        await question.get_by_role("button", name="Answer").click()
+    content = {"name": "Ada", "count": 7, "sure": True, "kind": "b", "colours": ["red", "blue"]}
+    assert (await sent.value).post_data_json == {"decision": "approved", "content": content}
 
 
 async def asking(served: Served, run_id: str) -> Written:

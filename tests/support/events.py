@@ -31,7 +31,7 @@ from tailrace.schema.items import (
     ReasoningItem,
     RefusalPart,
 )
-from tailrace.schema.response import ErrorInfo, Usage
+from tailrace.schema.response import ErrorInfo, Question, Usage
 
 texts = st.text(max_size=12)
 START = ResponseStart(response_id="r", turn_id="t", thread_id="th", model_id="m", provider_id="p", created_at=1)
@@ -121,15 +121,19 @@ def _person(draw: st.DrawFn, payloads: list[Payload], made: int) -> list[Payload
     pending = sorted({*asked} - {each.approval_id for each in payloads if isinstance(each, ApprovalResolved)})
     if pending and draw(st.booleans()):
         decision = draw(st.sampled_from(["approved", "denied"]))
-        return [ApprovalResolved(approval_id=draw(st.sampled_from(pending)), decision=decision, by="me")]
+        content = draw(st.sampled_from([None, {"name": "Ada"}]))
+        approval_id = draw(st.sampled_from(pending))
+        return [ApprovalResolved(approval_id=approval_id, decision=decision, by="me", content=content)]
     if not made:
         return []
     item_id = f"i{draw(st.integers(1, made))}"
+    question = draw(st.sampled_from([None, Question(message="why", schema={"type": "object"})]))
     return [
         ApprovalRequested(
-            approval_id=f"a{len(asked)}", item_id=item_id, tool="tool", arguments="{}", reason="why", expires_at=9
+            approval_id=f"a{len(asked)}", item_id=item_id, tool="tool", arguments="{}", reason="why", expires_at=9,
+            question=question,
         )
-    ]
+    ]  # fmt: skip
 
 
 TERMINALS: list[Payload] = [

@@ -208,10 +208,10 @@ export class Reducer {
     return true;
   }
 
-  decided({ approval_id, decision, by, reason }) {
+  decided({ approval_id, decision, by, reason, content }) {
     const approval = this.approvals.get(approval_id);
     if (!approval || approval.resolution) return false;
-    this.approvals.set(approval_id, { ...approval, resolution: present({ decision, by, reason }) });
+    this.approvals.set(approval_id, { ...approval, resolution: present({ decision, by, reason, content }) });
     this.#goOn();
     return true;
   }

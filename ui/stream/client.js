@@ -102,9 +102,12 @@ export class Client {
     return this.call(`api/v2/runs/${id(runId)}/outputs`, { method: "POST", body: { outputs } });
   }
 
-  /** Decide on a tool call: "approved", "approved_for_run" or "denied", the last with a reason if there is one. */
-  approve(runId, approvalId, decision, reason) {
-    const body = reason ? { decision, reason } : { decision };
+  /**
+   * Decide on a tool call: "approved", "approved_for_run" or "denied", the last with a reason if there is one. What a
+   * call asks while it runs is answered with "approved" and what its form holds, "denied" or "cancelled".
+   */
+  approve(runId, approvalId, decision, reason, content) {
+    const body = { decision, ...(reason ? { reason } : {}), ...(content ? { content } : {}) };
     return this.call(`api/v2/runs/${id(runId)}/approvals/${id(approvalId)}`, { method: "POST", body });
   }
 

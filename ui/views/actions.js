@@ -19,8 +19,8 @@ export function actions(session, { open, list }) {
     stop: (run) => quiet(() => session.stop(run)),
     answer: (run, call, output, success) =>
       told(() => session.guarded(() => session.client.outputs(run.id, [{ call_id: call.call_id, output, success }]))),
-    decide: (run, approval, decision, reason) =>
-      told(() => session.guarded(() => session.client.approve(run.id, approval.approval_id, decision, reason))),
+    decide: (run, approval, ...decision) =>
+      told(() => session.guarded(() => session.client.approve(run.id, approval.approval_id, ...decision))),
 
     change: (threadId, fields) => quiet(() => session.guarded(() => threads.change(threadId, fields))),
     remove(threadId) {

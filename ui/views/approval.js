@@ -4,18 +4,21 @@ import { readCall } from "./calls.js";
 import { ago } from "./format.js";
 import { html, useState } from "./html.js";
 import { Icon } from "./icons.js";
+import { Question } from "./question.js";
 
 const SAID = {
   approved: "Approved",
   approved_for_run: "Approved for this run",
   denied: "Denied",
+  cancelled: "Left open",
   expired: "Nobody decided in time",
 };
 
-/** `decide(approval, decision, reason)` tells the server; what it makes of it comes back as an event. */
+/** `decide(approval, decision, reason, content)` tells the server; what it makes of it comes back as an event. */
 export function Approval({ approval, decide }) {
   if (approval.resolution) return html`<${Decided} ...${approval.resolution} />`;
-  return html`<${Question} approval=${approval} decide=${decide} />`;
+  const view = approval.question ? Question : Ask;
+  return html`<${view} approval=${approval} decide=${decide} />`;
 }
 
 /** How it was decided, by whom, and what they said of it. */
@@ -24,7 +27,7 @@ function Decided({ decision, by, reason }) {
     <span>${SAID[decision] ?? decision}${by && decision !== "expired" && ` by ${by}`}${reason && html`: <q dir="auto">${reason}</q>`}</span></p>`;
 }
 
-function Question({ approval, decide }) {
+function Ask({ approval, decide }) {
   const [reason, write] = useState("");
   const [sent, send] = useState("");
   const say = (decision) => async () => {

@@ -40,7 +40,7 @@ const VIEWS = {
     const isAwaited =
       !answer && run.reducer.status === "requires_action" && run.reducer.awaited.some((call) => call.id === item.id);
     const acts = {
-      decide: (approval, decision, reason) => act.decide(run, approval, decision, reason),
+      decide: (approval, ...decision) => act.decide(run, approval, ...decision),
       answer: (call, output, success) => act.answer(run, call, output, success),
     };
     return html`<${ToolCall} item=${item} output=${answer} grows=${grows} isAwaited=${isAwaited} isOver=${run.ended} times=${times}

@@ -14,13 +14,13 @@ import { LongText } from "./long_text.js";
 export function ToolCall({ item, output, grows, isAwaited, isOver, times, outputTimes, approvals, act }) {
   const call = readCall(item);
   const asked = approvals.some((approval) => !approval.resolution);
-  const state = stateOf({ output, grows, isOver, isWaiting: isAwaited || asked });
+  const state = asked && !isOver ? "waiting" : stateOf({ output, grows, isOver, isWaiting: isAwaited });
   const whole = times && { began: times.began, ended: outputTimes ? outputTimes.ended : times.ended };
   return html`<${Card} icon=${call.kind === "patch" ? "edit" : call.kind === "command" ? "code" : "tool"} kind="tool" title=${item.name || "tool"}
       detail=${grows ? "" : detailOf(call)} state=${state} times=${whole}>
     <${Arguments} call=${call} grows=${grows} isCustom=${item.kind === "custom"} />
     ${approvals.map((approval) => html`<${Approval} key=${approval.approval_id} approval=${approval} decide=${act.decide} />`)}
-    ${output && html`<${Output} output=${output} isCommand=${call.kind === "command"} />`}
+    ${output && !(asked && !output.output) && html`<${Output} output=${output} isCommand=${call.kind === "command"} />`}
     ${isAwaited && !asked && html`<${Answer} call=${item} answer=${act.answer} />`}
   <//>`;
 }

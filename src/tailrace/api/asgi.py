@@ -11,7 +11,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from tailrace import __version__
-from tailrace.api import agents, health, providers, runs, threads, work
+from tailrace.api import agents, health, mcp, providers, runs, threads, work
 from tailrace.api.auth import Auth
 from tailrace.api.docs import DocsPage
 from tailrace.api.front import Front
@@ -21,7 +21,7 @@ from tailrace.api.stream import stream
 from tailrace.api.v1 import chat, compact, conversations, envelopes, messages, models, responses, websocket
 
 # Of every process, whatever its roles.
-HEALTH = (health.healthz, health.readyz, health.metrics, providers.list_providers)
+HEALTH = (health.healthz, health.readyz, health.metrics, providers.list_providers, mcp.list_servers)
 API = (
     threads.create_thread,
     threads.list_threads,

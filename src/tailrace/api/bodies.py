@@ -161,9 +161,13 @@ class Delivery(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class DecisionBody(Body, frozen=True, kw_only=True):
-    """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied."""
+    """A decision about a tool call, who takes it, and what they say of it: the model is told where it was denied.
 
-    decision: Literal["approved", "approved_for_run", "denied"]
+    Where a running call asks a question: `content` fills in its form, and `cancelled` leaves it without an answer.
+    """
+
+    decision: Literal["approved", "approved_for_run", "denied", "cancelled"]
+    content: dict[str, Any] | None = None
     reason: Text | None = None
     by: Annotated[str, Meta(min_length=1, max_length=128)] = "user"
 

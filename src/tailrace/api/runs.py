@@ -152,9 +152,10 @@ async def post_approval(
     request: Request[Any, Any, Any],
     services: Injected,
 ) -> RunAccepted:
-    """Decide about a tool call that a run asks about; it goes on when it waits for nothing more."""
+    """Decide about a tool call that a run asks about, or answer what a running call asks; the run goes on when it waits
+    for nothing more."""
     run = await services.store.get_run(run_id)
-    decision = Resolution(decision=data.decision, by=data.by, reason=data.reason)
+    decision = Resolution(decision=data.decision, by=data.by, reason=data.reason, content=data.content)
     with services.tracing.span("approval", caller(request), server=True, run_id=run_id) as span:
         await services.control.resolve(run, {approval_id: decision}, span)
     return RunAccepted(run_id=run_id)

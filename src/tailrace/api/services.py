@@ -1,6 +1,6 @@
 """What the routes need, wired together in app.py."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
@@ -9,6 +9,7 @@ from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
 from tailrace.api.shared_encoding import Encodings
 from tailrace.log.base import Log
+from tailrace.mcp.config import Standing
 from tailrace.runs.agents import Agents
 from tailrace.runs.control import Control
 from tailrace.runs.reader import RunReader
@@ -26,7 +27,8 @@ class Services:
     """The rooms below, as the API uses them.
 
     `settle` waits until a run is stored as it stands in its log; `dead` gives the runs that no worker could cope with,
-    by kind of work. `now` gives milliseconds since the epoch; `new_id` makes ids by kind.
+    by kind of work; `mcp` says how it stands with the MCP servers. `now` gives milliseconds since the epoch; `new_id`
+    makes ids by kind.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Services:
     registry: Registry
     agents: Agents
     broker: Broker | None
+    mcp: Callable[[], Sequence[Standing]]
     traffic: Traffic
     reader: RunReader
     control: Control

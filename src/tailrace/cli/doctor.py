@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailrace.cli import tables
+from tailrace.cli import mcp, tables
 from tailrace.cli.remote import DEFAULT_URL, Url
 from tailrace.cli.serve import Config
 from tailrace.schema.errors import InvalidRequest, TailraceError
@@ -51,7 +51,11 @@ def doctor(
     _list(known, every=every)
     typer.echo(f"default model: {known.default_model or 'demo/demo (no provider has a key)'}")
     typer.echo(f"data: {settings.data}")
-    for problem in _problems(settings, known):
+    servers = mcp.look(settings)
+    for each in servers:
+        what = f"{len(each.tools)} tools" if each.state == "connected" else each.error
+        typer.echo(f"MCP server {each.name}: {each.state}: {what}")
+    for problem in (*_problems(settings, known), *mcp.problems(settings, servers)):
         typer.echo(problem)
     _check_server(url)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from tailrace import __version__
-from tailrace.cli import doctor, files, lint, remote, serve, store
+from tailrace.cli import doctor, files, lint, mcp, remote, serve, store
 from tailrace.cli.terminal import complain
 from tailrace.schema.errors import TailraceError
 
@@ -34,6 +34,7 @@ app.command()(remote.approve)
 app.command()(remote.deny)
 app.add_typer(remote.threads, name="threads")
 app.add_typer(remote.runs, name="runs")
+app.add_typer(mcp.app, name="mcp")
 app.command()(files.decode)
 app.command()(files.encode)
 app.command()(lint.lint)

@@ -16,7 +16,7 @@ from tailrace.cli.render import PlainText, RunView, Screen
 from tailrace.cli.terminal import note
 from tailrace.dialects.table import DIALECTS
 from tailrace.schema import codec
-from tailrace.schema.errors import InvalidRequest, TailraceError
+from tailrace.schema.errors import InvalidJson, InvalidRequest, TailraceError
 from tailrace.schema.events import ApprovalRequested
 
 if TYPE_CHECKING:
@@ -179,16 +179,28 @@ def approve(
     run_id: Run,
     approval: Which = None,
     for_run: Annotated[bool, typer.Option("--for-run", help="And all like it, in this run.")] = False,
+    content: Annotated[
+        str | None, typer.Option(help="What a running call asks, as a JSON object.", metavar="JSON")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Approve the tool calls that a run waits with.
+    """Approve the tool calls that a run waits with, or answer what a running one asks.
 
     ```
     tailrace approve run_0190
     tailrace approve run_0190 --for-run
+    tailrace approve run_0190 --content '{"name": "Ada"}'
     ```
     """
-    _do(_decide(url, run_id, approval, "approved_for_run" if for_run else "approved", None))
+    decision = "approved_for_run" if for_run else "approved"
+    _do(_decide(url, run_id, approval, decision, None, _object(content)))
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    try:
+        return codec.decode(text, dict[str, Any]) if text is not None else None
+    except InvalidJson as error:
+        raise typer.BadParameter("is no JSON object", param_hint="--content") from error
 
 
 def deny(
@@ -206,13 +218,16 @@ def deny(
     _do(_decide(url, run_id, approval, "denied", reason))
 
 
-async def _decide(url: str, run_id: str, approval_id: str | None, decision: str, reason: str | None) -> None:
+async def _decide(
+    url: str, run_id: str, approval_id: str | None, decision: str, reason: str | None,
+    content: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     async with _client(url) as client:
         wanted = [approval_id] if approval_id else [each.approval_id for each in (await client.run(run_id)).pending]
         if not wanted:
             raise TailraceError(f"run {run_id} waits for no approval")
         for each in wanted:
-            await client.approve(run_id, each, decision, reason=reason, by=who())
+            await client.approve(run_id, each, decision, reason=reason, by=who(), content=content)
 
 
 async def _request(url: str, method: str, path: str) -> Any:

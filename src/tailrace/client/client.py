@@ -100,10 +100,13 @@ class Client:
         await self.request("POST", f"/api/v2/runs/{segment(run_id)}/outputs", {"outputs": outputs})
 
     async def approve(
-        self, run_id: str, approval_id: str, decision: str, *, reason: str | None = None, by: str | None = None
-    ) -> None:
-        """Decide about a tool call: approved, approved_for_run or denied. Raises ClientError."""
-        body = {name: text for name, text in {"decision": decision, "reason": reason, "by": by}.items() if text}
+        self, run_id: str, approval_id: str, decision: str, *, reason: str | None = None, by: str | None = None,
+        content: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Decide about a tool call: approved, approved_for_run or denied; or answer what a running one asks: approved,
+        with the `content` of its form, denied or cancelled. Raises ClientError."""
+        given = {"decision": decision, "reason": reason, "by": by, "content": content}
+        body = {name: value for name, value in given.items() if value or value == {}}
         await self.request("POST", f"/api/v2/runs/{segment(run_id)}/approvals/{segment(approval_id)}", body)
 
     async def cancel(self, run_id: str) -> None:

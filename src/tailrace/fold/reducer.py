@@ -120,6 +120,10 @@ class Reducer:
             self._completed_at = self._updated_at
         return True
 
+    def waited_until(self, now: int) -> int:
+        """For how many milliseconds it has waited for others until then, all in all."""
+        return self.waited_ms + (max(0, now - self._waits_since) if self.status == "requires_action" else 0)
+
     def _set_status(self, status: Status) -> None:
         if status == "requires_action":
             self._waits_since = self._now
@@ -191,6 +195,11 @@ class Reducer:
     def attempts(self, call: FunctionCallItem) -> int:
         """How many outputs of an unanswered call have begun. Those that are not open were broken off."""
         return self._attempts.get(call.call_id, 0)
+
+    @property
+    def asking(self) -> list[Approval]:
+        """What running calls ask people, and have no answer to."""
+        return [each for each in self.approvals.values() if each.question is not None and each.resolution is None]
 
     @property
     def _waits(self) -> bool:
@@ -285,7 +294,7 @@ class Reducer:
             return False
         self.approvals[event.approval_id] = Approval(
             approval_id=event.approval_id, item_id=event.item_id, tool=event.tool, arguments=event.arguments,
-            reason=event.reason, expires_at=event.expires_at,
+            reason=event.reason, expires_at=event.expires_at, question=event.question,
         )  # fmt: skip
         if self.status != "requires_action":
             self._set_status("requires_action")
@@ -295,7 +304,9 @@ class Reducer:
         approval = self.approvals.get(event.approval_id)
         if approval is None or approval.resolution is not None:
             return False
-        resolution = Resolution(decision=event.decision, by=event.by, reason=event.reason)
+        resolution = Resolution(
+            decision=event.decision, by=event.by, reason=event.reason, content=event.content
+        )  # fmt: skip
         self.approvals[event.approval_id] = replace(approval, resolution=resolution)
         self._go_on()
         return True

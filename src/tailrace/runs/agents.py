@@ -77,7 +77,7 @@ def approval_policy(given: Mapping[str, Ask | ToolApproval], toolset: "Toolset",
             continue
         meant = known.get(name, name)
         own = {tool for tool in known.values() if fnmatchcase(tool, meant)}
-        if not own:
+        if not own and not toolset.may_have(meant):
             raise SettingsError(f"{place}: the agent has no tool {name!r}; it has: {', '.join(known)}")
         ask = policy if isinstance(policy, str) else policy.ask
         if ask == "on_request" and not any(toolset.get(tool).escalates for tool in own):
@@ -106,6 +106,12 @@ class Agents:
         """The run's agent; None where it has none, or one without tools."""
         return self._agents.get(run.agent_id) if run.agent_id is not None else None
 
+    async def ready(self, run: RunRequest) -> None:
+        """Returns when it is known which tools the run's agent has: servers that offer some may be starting."""
+        agent = self.of(run)
+        if agent is not None:
+            await agent.toolset.ready()
+
     def policy(self, run: RunRequest) -> Policy:
         """How far the run may go."""
         agent = self.of(run)
@@ -130,9 +136,10 @@ class Agents:
 
     def check(self, agent_id: str | None, generation: Generation) -> None:
         """Raises InvalidRequest: a tool of the client has the name of one that its agent has."""
+        agent = self._agents.get(agent_id) if agent_id is not None else None
         taken = self.names(agent_id)
         for index, name in enumerate(client_tools(generation)):
-            if name in taken:
+            if name in taken or (agent is not None and agent.toolset.may_have(name)):
                 raise InvalidRequest(f"agent {agent_id!r} has a tool {name!r} itself", field=f"tools[{index}].name")
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
+from tailrace.runs.answers import Answers, check
 from tailrace.runs.drive import opening
 from tailrace.runs.endings import abort, answer, fail
 from tailrace.runs.writer import RunWriter
@@ -44,8 +45,9 @@ class ToolOutput(NamedTuple):
 class Control:
     """Begins, answers and ends runs through their logs."""
 
-    def __init__(self, log: Log, start: Start, revive: Revive) -> None:
+    def __init__(self, log: Log, answers: Answers, start: Start, revive: Revive) -> None:
         self._log = log
+        self._answers = answers
         self._start = start
         self._revive = revive
         self._locks: dict[str, asyncio.Lock] = {}
@@ -103,7 +105,8 @@ class Control:
         """Decide about approvals, by their ids; the run goes on when it waits for nothing more.
 
         The same decision again changes nothing. Raises NotFound for an approval that the run never asked for, Conflict
-        where it was decided otherwise, or the run has ended.
+        where it was decided otherwise, or the run has ended, InvalidRequest for an answer that does not fit its
+        question.
         """
         async with self._alone(stored.request.run_id):
             await _insist(lambda: self._resolve(stored, decisions, trace))
@@ -112,8 +115,19 @@ class Control:
         self, stored: StoredRun, decisions: Mapping[str, Resolution], trace: TraceContext | None
     ) -> None:
         run = stored.request
-        if not _open_decisions(await self._read(run.run_id, stored.response), decisions):
+        state = await self._read(run.run_id, stored.response)
+        undecided = _open_decisions(state, decisions)
+        if not undecided:
             await self._revive(stored)
+            return
+        for approval_id, given in undecided.items():
+            check(state.approvals[approval_id], given)
+        asking = {approval.approval_id for approval in state.asking} & undecided.keys()
+        if asking:  # who runs the call is the log's writer, and stays it: to open the log would stop the call
+            if state.status in ENDED:
+                raise Conflict(f"run {run.run_id} has ended", run_id=run.run_id)
+            for approval_id in asking:
+                await self._answers.give(run.run_id, approval_id, undecided[approval_id])
             return
         writer = await self._open(run.run_id)
         events: list[Payload] = [
@@ -133,7 +147,7 @@ class Control:
         late = [
             approval.approval_id
             for approval in state.approvals.values()
-            if approval.resolution is None and approval.expires_at <= now
+            if approval.resolution is None and approval.question is None and approval.expires_at <= now
         ]
         if late:
             await self.resolve(stored, dict.fromkeys(late, Resolution(decision="expired", by="clock")))
@@ -152,7 +166,7 @@ class Control:
         known = {ToolOutput(item.call_id, item.output, item.success) for item in items}
         if known.issuperset(outputs):
             return True
-        if state.status != "requires_action":
+        if state.status != "requires_action" or state.asking:
             raise Conflict(f"run {run_id} does not wait for outputs", run_id=run_id)
         return False
 

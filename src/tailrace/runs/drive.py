@@ -13,6 +13,7 @@ from tailrace.adapters.tools import unforced
 from tailrace.log.base import Log, batches
 from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
+from tailrace.runs.answers import Answers, is_answer, withdrawn
 from tailrace.runs.branches import branch
 from tailrace.runs.compactor import Compactor
 from tailrace.runs.endings import answer, fail, finish
@@ -146,7 +147,7 @@ class Driver:
         said = [
             MessageItem(id=each.item_id, content=each.text, origin="user")
             for each in inputs
-            if writer.grammar.item_state(each.item_id) == "new"
+            if not is_answer(each) and writer.grammar.item_state(each.item_id) == "new"
         ]
         await writer.append([event for item in said for event in whole(item)], trace)
         return bool(said)
@@ -158,7 +159,7 @@ class Driver:
 
         agent = self.agents.of(run)
         if agent is not None:  # without one, `decide` has none run
-            await ToolCaller(self.tracing).call(agent, calls, writer, trace)
+            await ToolCaller(self.tracing, Answers(self.store), self.now).call(agent, calls, writer, trace)
 
     def _question(self, run: RunRequest, call: FunctionCallItem, why: str) -> ApprovalRequested:
         agent = self.agents.of(run)
@@ -170,6 +171,7 @@ class Driver:
 
     async def _step(self, run: RunRequest, writer: RunWriter, step: int, trace: TraceContext, tries: Tries) -> bool:
         """Carry out a model call, or the summary that is due before it; False where it ended the run."""
+        await self.agents.ready(run)
         try:
             provider, _ = self.registry.resolve(run.model_id, run.provider_id)
             history = await self._history(run, writer) if self._watches(run, provider) else None
@@ -297,7 +299,7 @@ def takeover(writer: RunWriter) -> list[Payload]:
 
     The event that says so comes first, so that whoever reads the log sees why. Nothing where nothing was half-made.
     """
-    closing = writer.closing(LOST, "the worker that made this was lost")
+    closing = [*withdrawn(writer.state), *writer.closing(LOST, "the worker that made this was lost")]
     if not closing:
         return []
     return [ProviderEvent(provider_id="tailrace", name="takeover", data={"epoch": writer.epoch}), *closing]

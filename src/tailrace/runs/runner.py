@@ -1,7 +1,8 @@
 """The runs this process drives, each in a task of its own; a run that waits for its client has none."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import structlog
@@ -72,7 +73,7 @@ class Runner:
         if writer.state.start is None:
             trace = self.trace(writer)
             await writer.append(opening(run.request, run.response.created_at), trace)
-        elif writer.state.status == "requires_action" and writer.state.unanswered:
+        elif writer.state.status == "requires_action" and writer.state.unanswered and not writer.state.asking:
             return
         elif self._worked_s(writer) > self._run_s:
             await fail(writer, INTERRUPTED, self.trace(writer))
@@ -123,14 +124,37 @@ class Runner:
     def _worked_s(self, writer: RunWriter) -> float:
         """For how many seconds the run has been there, but for those in which it waited for its client."""
         state = writer.state
-        began = state.start.created_at if state.start is not None else self._now()
-        return (self._now() - began - state.waited_ms) / 1000
+        now = self._now()
+        began = state.start.created_at if state.start is not None else now
+        return (now - began - state.waited_until(now)) / 1000
 
     def _left_s(self, run: RunRequest, writer: RunWriter) -> tuple[float, bool]:
         """For how many seconds the run may go on, and whether its agent says so."""
         max_s = self._driver.agents.policy(run).max_s
         left = max(0.0, max_s - self._worked_s(writer)) if max_s is not None else self._run_s
         return min(left, self._run_s), left < self._run_s
+
+    @asynccontextmanager
+    async def _within(self, writer: RunWriter, left_s: float) -> AsyncIterator[None]:
+        """Seconds of work; those in which a running call waits for a person are none. Raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        allowed_s = self._worked_s(writer) + left_s
+        timer: asyncio.TimerHandle | None = None
+        async with asyncio.timeout(None) as limit:
+
+            def look() -> None:
+                nonlocal timer
+                left_s = allowed_s - self._worked_s(writer)
+                if left_s > 0:
+                    timer = loop.call_later(left_s, look)
+                else:
+                    limit.reschedule(loop.time())
+
+            timer = loop.call_later(left_s, look)
+            try:
+                yield
+            finally:
+                timer.cancel()
 
     async def _run(self, run: RunRequest, writer: RunWriter, trace: TraceContext) -> bool:
         """Drive to the end, whatever happens: every run ends within a bounded time (design rule 2).
@@ -139,7 +163,7 @@ class Runner:
         """
         left_s, of_agent = self._left_s(run, writer)
         try:
-            async with asyncio.timeout(left_s):
+            async with self._within(writer, left_s):
                 await self._driver.drive(run, writer, trace)
             return True
         except TimeoutError:

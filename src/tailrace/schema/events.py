@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from msgspec import UNSET, Struct, UnsetType
 
 from tailrace.schema.items import ItemType, Origin, OutputItem
-from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Purpose, Status, Usage
+from tailrace.schema.response import Decision, ErrorInfo, FinishReason, Purpose, Question, Status, Usage
 
 Channel = str  # refusal, summary, annotation, logprobs, input, output, image, …: what a delta grows besides main text
 
@@ -130,7 +130,8 @@ class ScriptExecutionError(_Payload, tag="script_execution_error", frozen=True, 
 
 
 class ApprovalRequested(_Payload, tag="approval_requested", frozen=True, kw_only=True):
-    """A tool call waits for a person; `expires_at` in milliseconds since the epoch."""
+    """A tool call waits for a person; `expires_at` in milliseconds since the epoch. `question`: what it asks while it
+    runs."""
 
     approval_id: str
     item_id: str
@@ -138,15 +139,17 @@ class ApprovalRequested(_Payload, tag="approval_requested", frozen=True, kw_only
     arguments: str
     reason: str
     expires_at: int
+    question: Question | None = None
 
 
 class ApprovalResolved(_Payload, tag="approval_resolved", frozen=True, kw_only=True):
-    """A person, a policy or the clock decided; `reason`: what they said of it."""
+    """A person, a policy or the clock decided; `reason`: what they said of it; `content`: what they filled in."""
 
     approval_id: str
     decision: Decision
     by: str
     reason: str | None = None
+    content: dict[str, Any] | None = None
 
 
 class UsageUpdate(_Payload, tag="usage_update", frozen=True, kw_only=True):

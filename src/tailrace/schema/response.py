@@ -13,7 +13,7 @@ FinishReason = Literal[
 
 Purpose = Literal["compaction"]  # what a step is for that asks for no answer: the conversation is summed up
 
-Decision = Literal["approved", "approved_for_run", "denied", "expired"]
+Decision = Literal["approved", "approved_for_run", "denied", "cancelled", "expired"]
 
 # How a step ends whose whole calls are to be answered: as meant, or because its worker was lost.
 ANSWERABLE: frozenset[FinishReason] = frozenset({"tool_calls", "cancelled"})
@@ -54,16 +54,27 @@ class Step(Struct, omit_defaults=True, kw_only=True, frozen=True):
     purpose: Purpose | None = None
 
 
+class Question(Struct, omit_defaults=True, kw_only=True, frozen=True):
+    """What a tool asks a person in the midst of its call: to fill in a form (`schema`: a JSON Schema of an object of
+    plain values), or to open a page (`url`)."""
+
+    message: str
+    schema: dict[str, Any] | None = None
+    url: str | None = None
+
+
 class Resolution(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """How it was decided about a tool call, by whom, and what they said of it."""
+    """How it was decided about a tool call, by whom, and what they said of it; `content`: what was filled in."""
 
     decision: Decision
     by: str
     reason: str | None = None
+    content: dict[str, Any] | None = None
 
 
 class Approval(Struct, omit_defaults=True, kw_only=True, frozen=True):
-    """A tool call that a person is asked about: the item's, and why; until `expires_at`, or its `resolution`."""
+    """A tool call that a person is asked about: the item's, and why; until `expires_at`, or its `resolution`.
+    `question`: what the call asks while it runs."""
 
     approval_id: str
     item_id: str
@@ -72,6 +83,7 @@ class Approval(Struct, omit_defaults=True, kw_only=True, frozen=True):
     reason: str
     expires_at: int
     resolution: Resolution | None = None
+    question: Question | None = None
 
 
 class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
@@ -101,3 +113,8 @@ class Response(Struct, omit_defaults=True, kw_only=True, frozen=True):
     def pending(self) -> list[Approval]:
         """The approvals that are waited for."""
         return [approval for approval in self.approvals or () if approval.resolution is None]
+
+    @property
+    def asking(self) -> list[Approval]:
+        """Those of them that a call which runs has asked for: whoever runs it waits for them itself."""
+        return [approval for approval in self.pending if approval.question is not None]

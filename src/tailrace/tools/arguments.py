@@ -84,6 +84,14 @@ def parse(name: str, shape: type[Struct], text: str) -> dict[str, Any]:
     return {field: getattr(arguments, field) for field in shape.__struct_fields__}
 
 
+def parse_object(name: str, text: str) -> dict[str, Any]:
+    """The arguments of a tool that checks them itself: any JSON object. Raises InvalidArguments."""
+    try:
+        return codec.decode(text.strip() or "{}", dict[str, Any])
+    except InvalidJson as error:
+        raise InvalidArguments(f"Nothing was run: the arguments of {name} are no JSON object") from error
+
+
 def _told(hint: Any, description: str | None) -> Any:
     return Annotated[hint, Meta(description=description)] if description else hint
 

@@ -7,7 +7,7 @@ from tailrace.tools.builtin.catalog import builtin_tools
 from tailrace.tools.builtin.web import SearchProvider
 from tailrace.tools.definition import ToolDefinition
 from tailrace.tools.policy import NetworkPolicy, SandboxPolicy
-from tailrace.tools.registry import Registry, find, installed_tools, load
+from tailrace.tools.registry import Registry, Source, find, installed_tools, load
 
 
 def configured_tools(
@@ -17,10 +17,11 @@ def configured_tools(
     network: NetworkPolicy = NetworkPolicy(),  # noqa: B008  # frozen
     search: str | None = None,
     remote: Sequence[ToolDefinition] = (),
+    sources: Sequence[Source] = (),
 ) -> Registry:
     """The registry of an installation. `register`: tools, `search`: what makes a SearchProvider, each by
-    `module:name`; `remote`: what workers run. Raises SettingsError: what is named is not there, or two tools have one
-    name."""
+    `module:name`; `remote`: what workers run; `sources`: MCP servers. Raises SettingsError: what is named is not there,
+    or two tools have one name."""
     provider: SearchProvider | None = None
     if search is not None:
         make = find(search, "tools.search")
@@ -29,4 +30,4 @@ def configured_tools(
         provider = make()
     builtins = builtin_tools(sandbox, network, provider)
     registered = [tool for reference in register for tool in load(reference, "tools.register")]
-    return Registry([*builtins.tools, *installed_tools(), *registered, *remote], packs, builtins.unavailable)
+    return Registry([*builtins.tools, *installed_tools(), *registered, *remote], packs, builtins.unavailable, sources)

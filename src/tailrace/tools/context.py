@@ -2,11 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from tailrace.schema.response import Question, Resolution
 from tailrace.tools.errors import ToolCancelled, ToolTimedOut
 from tailrace.tools.workspace import Workspace
+
+Ask = Callable[[Question], Awaitable[Resolution]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +18,9 @@ class ToolContext:
 
     `run_id` and `call_id` together are the same at each attempt of a call: a key for idempotency. `environment`: what
     of the server's environment a child process may have. `emit`: output as it comes, for whoever watches; of any
-    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`. `approved`: a person has
-    allowed this very call.
+    thread, and it never waits. `deadline`: when the call is given up, by `time.monotonic()`, later where it asks.
+    `approved`: a person has allowed this very call. `ask`: put a question to a person and wait for the answer, which
+    takes none of the call's time; None where nobody can be asked.
     """
 
     run_id: str
@@ -27,6 +31,7 @@ class ToolContext:
     deadline: float
     approved: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+    ask: Ask | None = None
 
     @property
     def remaining_s(self) -> float:

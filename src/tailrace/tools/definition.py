@@ -41,7 +41,8 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
 
     `aliases`: other names it answers to, those that models were trained on. `idempotent`: may a call whose outcome a
     crash left unknown be run again? `free_text`: the grammar (in OpenAI's words) of a tool whose one argument the
-    model writes as plain text. `parse` takes a call's JSON text; `call` what `parse` gave, and the context.
+    model writes as plain text. `parse` takes a call's JSON text; `call` what `parse` gave, and the context. Tools with
+    the same `place` share their limit of parallel calls.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     limits: Limits = Limits()
     free_text: dict[str, Any] | None = None
+    place: str | None = None
 
     @property
     def escalates(self) -> bool:

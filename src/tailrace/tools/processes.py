@@ -8,7 +8,7 @@ that each command's environment carries. Output comes through one pipe, in the o
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -69,7 +69,7 @@ async def run_command(command: Command, take: Callable[[bytes], None], timeout_s
     spare = {process.pid} if command.wrapped else set[int]()
     try:
         timed_out = await _outlasts(process, timeout_s)
-        left = await _end_all(process.pid, mark, spare)
+        left = await end_all(process.pid, mark, spare)
         code = await process.wait()
         await output.drained()
     except BaseException:
@@ -91,7 +91,7 @@ async def _outlasts(process: asyncio.subprocess.Process, timeout_s: float) -> bo
 
 async def _end_now(process: asyncio.subprocess.Process, mark: str, spare: set[int]) -> None:
     """End everything although we are being cancelled: once more, and it is only done faster."""
-    ending = asyncio.ensure_future(_end_all(process.pid, mark, spare))
+    ending = asyncio.ensure_future(end_all(process.pid, mark, spare))
     with suppress(asyncio.CancelledError):
         await asyncio.shield(ending)
     if not ending.done():
@@ -101,7 +101,7 @@ async def _end_now(process: asyncio.subprocess.Process, mark: str, spare: set[in
     await asyncio.shield(process.wait())
 
 
-async def _end_all(leader: int, mark: str, spare: set[int]) -> int:
+async def end_all(leader: int, mark: str, spare: Set[int] = frozenset()) -> int:
     """SIGTERM to all that is left of a command but what is to be spared, then SIGKILL to all. How many there were."""
     found = await asyncio.to_thread(_members, leader, mark)
     count = len(found - spare)

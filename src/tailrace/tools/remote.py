@@ -9,16 +9,17 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from msgspec import Struct
 
-from tailrace.schema import codec
-from tailrace.schema.errors import Conflict, InvalidJson
+from tailrace.schema.errors import Conflict
+from tailrace.tools.arguments import parse_object
 from tailrace.tools.context import ToolContext
 from tailrace.tools.definition import Limits, ToolDefinition
-from tailrace.tools.errors import InvalidArguments, ToolFailed
+from tailrace.tools.errors import ToolFailed
 from tailrace.tools.result import ToolResult
 
 LEASE_S = 30.0
@@ -156,17 +157,11 @@ def remote_tool(
 ) -> ToolDefinition:
     """A tool whose calls go to workers. `parameters`: a JSON Schema of an object, which the workers check."""
 
-    def parse(text: str) -> dict[str, Any]:
-        try:
-            return codec.decode(text.strip() or "{}", dict[str, Any])
-        except InvalidJson as error:
-            raise InvalidArguments(f"Nothing was run: the arguments of {name} are no JSON object") from error
-
     async def call(arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         return await broker.call(made, arguments, context)
 
     made = ToolDefinition(
-        name=name, description=description, parameters=dict(parameters), parse=parse, call=call, idempotent=idempotent,
-        limits=limits,
+        name=name, description=description, parameters=dict(parameters), parse=partial(parse_object, name), call=call,
+        idempotent=idempotent, limits=limits,
     )  # fmt: skip
     return made

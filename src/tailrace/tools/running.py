@@ -15,7 +15,9 @@ import structlog
 
 from tailrace.schema.errors import SettingsError
 from tailrace.schema.items import FunctionCallItem
-from tailrace.tools.context import ToolContext
+from tailrace.schema.response import Question, Resolution
+from tailrace.tools.budget import Budget
+from tailrace.tools.context import Ask, ToolContext
 from tailrace.tools.definition import ToolDefinition, result_of
 from tailrace.tools.deltas import Deltas, clean
 from tailrace.tools.errors import ToolCancelled, ToolCrashed, ToolError, ToolTimedOut
@@ -78,16 +80,18 @@ class ToolRunner:
         emit: Callable[[str], None],
         cancel: asyncio.Event,
         begin: Callable[[], Awaitable[None]] | None = None,
+        ask: Ask | None = None,
         approved: bool = False,
     ) -> ToolResult:
         """Run a call; its answer is what the model sees.
 
         `emit` takes output as it comes (a callback on the loop: it must not wait); once `cancel` is set, the call is
         answered within a second: its own output so far, `cancelled`. Calls of a tool beyond its `parallel` wait; when
-        the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run. `approved`: a
-        person has allowed it.
+        the call's turn has come, `begin` is awaited, and what it raises is raised: then nothing is run. `ask` puts a
+        tool's question to a person; the time until the answer is not the tool's. `approved`: a person has allowed it.
         """
-        place = self._places.setdefault(call.tool.name, asyncio.Semaphore(call.tool.limits.parallel))
+        name = call.tool.place or call.tool.name
+        place = self._places.setdefault(name, asyncio.Semaphore(call.tool.limits.parallel))
         waiting, taken = asyncio.ensure_future(place.acquire()), False
         try:
             taken = not cancel.is_set() and await _before(waiting, cancel)
@@ -102,7 +106,7 @@ class ToolRunner:
         except BaseException:
             place.release()
             raise
-        return await self._in_place(call, place, run_id, emit, cancel, approved=approved)
+        return await self._in_place(call, place, run_id, emit, cancel, ask, approved=approved)
 
     async def _in_place(
         self,
@@ -111,11 +115,14 @@ class ToolRunner:
         run_id: str,
         emit: Callable[[str], None],
         cancel: asyncio.Event,
+        ask: Ask | None,
         *,
         approved: bool,
     ) -> ToolResult:
         limits = call.tool.limits
         deltas = Deltas(emit, limits.output_bytes)
+        over = asyncio.Event()
+        budget = Budget(limits.timeout_s, over.set)
         context = ToolContext(
             run_id=run_id,
             call_id=call.call_id,
@@ -123,6 +130,7 @@ class ToolRunner:
             environment=self.environment,
             emit=deltas.emit,
             deadline=time.monotonic() + limits.timeout_s,
+            ask=_off_the_clock(ask, budget) if ask is not None else None,
             approved=approved,
         )
         task = asyncio.ensure_future(_called(call, context))
@@ -130,10 +138,11 @@ class ToolRunner:
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: place.release())
         try:
-            result = await _outcome(call.tool, task, context, cancel)
+            result = await _outcome(call.tool, task, context, cancel, over)
         except ToolError as error:
             result = refused(error, deltas.close())
         finally:
+            budget.stop()
             deltas.close()
         return await self._bounded(result, call, run_id)
 
@@ -156,12 +165,22 @@ async def _called(call: BoundCall, context: ToolContext) -> ToolResult:
     return result_of(await call.tool.call(call.arguments, context))
 
 
+def _off_the_clock(ask: Ask, budget: Budget) -> Ask:
+    async def asked(question: Question) -> Resolution:
+        with budget.paused():
+            return await ask(question)
+
+    return asked
+
+
 async def _outcome(
-    tool: ToolDefinition, task: asyncio.Future[ToolResult], context: ToolContext, cancel: asyncio.Event
+    tool: ToolDefinition, task: asyncio.Future[ToolResult], context: ToolContext, *stops: asyncio.Event
 ) -> ToolResult:
-    """What the tool answers. Raises ToolError: it failed, took too long, was cancelled."""
+    """What the tool answers. `stops`: it was cancelled, its time is over. Raises ToolError: it failed, or one of
+    these."""
+    cancel = stops[0]
     try:
-        ended = await _before(task, cancel, tool.limits.timeout_s)
+        ended = await _before(task, *stops)
     except asyncio.CancelledError:
         await _stop(task, context)
         raise
@@ -182,13 +201,14 @@ async def _outcome(
         raise ToolCrashed(f"{tool.name} failed unexpectedly ({type(error).__name__}).") from error
 
 
-async def _before(work: asyncio.Future[Any], cancel: asyncio.Event, timeout_s: float | None = None) -> bool:
-    """Wait for the work to end; False where `cancel` or the time-out comes first."""
-    cancelled = asyncio.ensure_future(cancel.wait())
+async def _before(work: asyncio.Future[Any], *stops: asyncio.Event) -> bool:
+    """Wait for the work to end; False where one of the `stops` comes first."""
+    stopping = [asyncio.ensure_future(stop.wait()) for stop in stops]
     try:
-        await asyncio.wait({work, cancelled}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, *stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        cancelled.cancel()
+        for each in stopping:
+            each.cancel()
     return work.done()
 
 

@@ -72,7 +72,7 @@ class Reaper:
         if head is not None and head.sealed:
             await self.project([run_id])
             return
-        if run.response.status == "requires_action":
+        if run.response.status == "requires_action" and not run.response.asking:  # a call that asks is being run
             await self._look_after_waiting(run)
         elif self._stood_still(run_id, head.last_seq if head is not None else 0) >= grace_s:
             await self.revive(run)

@@ -25,14 +25,15 @@ def view_image(context: ToolContext, path: str) -> ToolResult:
         {"path": "docs/diagram.png"}
     """
     data = context.workspace.read(path, MOST_BYTES)
-    kind = _kind(data)
+    kind = kind_of(data)
     if kind is None:
         raise ToolFailed(f"{path}: is no PNG, JPEG, GIF or WebP image")
     image = ImagePart(url=f"data:{kind};base64,{b64encode(data).decode()}")
     return ToolResult(text=f"{path} ({kind}, {len(data)} bytes)", parts=[image])
 
 
-def _kind(data: bytes) -> str | None:
+def kind_of(data: bytes) -> str | None:
+    """What image it is, by how it begins; None where it is none that providers take."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for start, kind in _KINDS if data.startswith(start)), None)
