@@ -1,29 +1,33 @@
 """Streams that run away are stopped; tables, code and long texts are not."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tailrace.adapters.breakers import (
+    MOST_ALIKE,
     MOST_BLANK_CHARS,
     MOST_BLANK_EVENTS,
     MOST_REPEATS,
+    MOST_STALE,
     WINDOW,
     BlankArguments,
+    Circling,
     Repetition,
 )
 from tailrace.schema.errors import ProviderError
 from tailrace.schema.events import ItemDone
 from tailrace.schema.items import FunctionCallItem
-from tests.support.decoding import hear, sse
+from tests.support.decoding import CONTEXT, hear, sse
 
 BLANK = st.text(" \t\n\r", max_size=80)
 
 
-def trips(text: str, size: int = 7) -> ProviderError | None:
-    guard = Repetition("item")
+def trips(text: str, size: int = 7, watch: type[Repetition] = Repetition) -> ProviderError | None:
+    guard = watch("item")
     try:
         for at in range(0, len(text), size):
             guard.take(text[at : at + size])
@@ -134,7 +138,7 @@ def test_blank_arguments_break_the_answer_off_on_every_wire(wire: str, closed: b
 @example("\u00fcber \u00fcber und ", 5, "x" * 900)
 def test_a_tail_that_repeats_itself_trips(unit: str, size: int, before: str):
     """However it is cut, and whatever came before; a little after the 180th time."""
-    assume(len(min_period(unit)) >= 12)
+    assume(len(min_period(unit)) >= 12 and not before.endswith(min_period(unit)))
     error = trips(before + unit * (MOST_REPEATS + 100), size)
     assert error is not None
     assert error.code == "repetition"
@@ -205,3 +209,54 @@ def test_a_repetition_breaks_the_answer_off():
     assert heard.response.error is not None
     assert heard.response.error.code == "repetition"
     assert len(heard.deltas()) < 250
+
+
+# --- thoughts in circles ------------------------------------------------------------------------------------------
+
+SAID = "Wait, let me check once more whether the third line of the file is really the one that number {} breaks. "
+ROUND = [
+    "Perhaps the cache is stale and has to be dropped before the test is run. ", "No, the log says that it was empty. ",
+    "Then the clock of the other machine must be late by some seconds. ", "But both of them ask the same server. ",
+    "So the request itself has to be another one than we thought. ", "It has the same digest, though, as before. ",
+    "Then only the answer is left, and that one was recorded. ", "The recording was made on another day, however. ",
+]  # fmt: skip
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+VERSES = [
+    f"Sentence {a} tells of {b} things, and the {c} of them is new: {a}.\n"
+    for a, b, c in zip(WORDS, WORDS[3:] + WORDS, WORDS[9:] + WORDS, strict=False)
+]
+
+
+@given(st.integers(1, 60))
+def test_thoughts_that_are_nearly_the_same_are_broken_off(size: int):
+    """Sixteen alike in a row, but for a word; or eight that were all said before. However they are cut."""
+    alike = trips("".join(SAID.format(number) for number in range(40)), size, Circling)
+    assert alike is not None
+    assert (alike.code, alike.details) == (
+        "repetition", {"breaker": "similarity", "segments": MOST_ALIKE, "item": "item"}
+    )  # fmt: skip
+    stale = trips("".join(f"{said}Hm {number}. " for number in range(9) for said in ROUND), size, Circling)
+    assert stale is not None
+    assert stale.details == {"breaker": "similarity", "segments": MOST_STALE, "item": "item"}
+    assert trips("".join(ROUND) * 3, size) is None
+
+
+def test_thoughts_that_get_on_are_left_alone():
+    """Once round is none too many, and neither are short lines, or steps that each say something."""
+    assert trips("".join(ROUND), watch=Circling) is None
+    assert trips("".join(VERSES), watch=Circling) is None
+    assert trips("".join(f"{number}: no.\n" for number in range(200)), watch=Circling) is None
+    assert trips("a" * 50_000, 100, Circling) is None
+
+
+@pytest.mark.parametrize("circling", [True, False])
+def test_only_the_thoughts_of_providers_that_ask_for_it_are_watched_so(circling: bool):
+    """What is said aloud may well be a list."""
+    pieces = [SAID.format(number) for number in range(40)]
+    thought = [{"choices": [{"index": 0, "delta": {"reasoning_content": piece}}]} for piece in pieces]
+    said = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    context = replace(CONTEXT, quirks={"circling": circling})
+    for deltas, broken in ((thought, circling), (said, False)):
+        heard = hear("openai-chat-completions", sse(*deltas), context=context)
+        assert heard.response.error is not None
+        assert (heard.response.error.code == "repetition") is broken

@@ -113,7 +113,7 @@ def test_a6_reasoning_keeps_what_goes_back_unread():
         stop(2),
     )
     plain, redacted, _ = heard.items
-    assert (plain.content, plain.opaque.kind, plain.opaque.data) == ("let me see", "signature", "EqQB+/==")
+    assert (plain.content, plain.opaque.kind, plain.opaque.data) == ("let me see", "reasoning_signature", "EqQB+/==")
     assert (redacted.content, redacted.opaque.kind, redacted.opaque.data) == ("", "redacted_content", "RXE+/w==")
 
 

@@ -43,6 +43,14 @@ def test_the_tier_of_a_responses_answer():
     assert cost("openai-responses", answer, "auto") == 2.0
 
 
+@pytest.mark.parametrize(("traffic", "factor"), [("ON_DEMAND_PRIORITY", 2.0), ("ON_DEMAND", 1.0)])
+def test_the_tier_of_vertex(traffic, factor):
+    """It is the kind of traffic; what was asked for may not have been had."""
+    counts = {"promptTokenCount": 1_000_000, "totalTokenCount": 1_000_000, "trafficType": traffic}
+    answer = {"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}], "usageMetadata": counts}
+    assert cost("google-gemini", answer, "priority") == factor
+
+
 def test_what_is_cached_for_an_hour_costs_more():
     """Anthropic tells the two apart beside their sum."""
     assert cost("anthropic-messages", MESSAGE) == pytest.approx(0.6 * 1.25 + 0.4 * 2.0)

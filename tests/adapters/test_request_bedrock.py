@@ -144,7 +144,7 @@ def test_claude_does_not_think_where_it_may_not():
     assert "additionalModelRequestFields" not in forced
     history = [user(), call(), output()]
     assert "additionalModelRequestFields" not in body(*history, model=CLAUDE, reasoning_effort="low")
-    signed = thought("hm", "signature", "sig", home=("here", CLAUDE))
+    signed = thought("hm", "reasoning_signature", "sig", home=("here", CLAUDE))
     kept = body(user(), signed, call(), output(), model=CLAUDE, reasoning_effort="low")
     assert kept["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
 
@@ -220,9 +220,11 @@ def test_ids_that_the_wire_refuses_are_replaced_in_both_places():
 
 def test_reasoning_goes_back_byte_for_byte_to_the_model_that_it_is_of():
     """Signed or redacted; another's, and what nobody signed, does not."""
-    signed = thought("let me see", "signature", "EqQB+/==")
+    signed = thought("let me see", "reasoning_signature", "EqQB+/==")
     redacted = thought("", "redacted_content", "RXE+/w==")
-    said = messages(user(), signed, redacted, agent("so"), thought("mine", "signature", "x", home=ELSEWHERE), user())
+    said = messages(
+        user(), signed, redacted, agent("so"), thought("mine", "reasoning_signature", "x", home=ELSEWHERE), user()
+    )
     assert said[1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "EqQB+/=="}}},
         {"reasoningContent": {"redactedContent": "RXE+/w=="}},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.adapters.google_gemini.request import BEGIN, CONTINUE, ONE_CALL, UNSIGNED, build, path
+from tailrace.adapters.google_gemini.request import BEGIN, CONTINUE, ONE_CALL, UNSIGNED, build, own_headers, path
 from tailrace.schema.errors import InvalidRequest
 from tailrace.schema.items import FilePart, ImagePart, MessageItem, ProviderItem, TextPart
 from tailrace.schema.request import AllowedTools, CustomTool, HostedTool, NamedToolChoice, OutputFormat, Tool
@@ -358,12 +358,17 @@ def test_sampling():
 
 
 def test_service_tiers():
-    """In the body where the host reads it there; where not, the standard one needs no word."""
+    """In the body or in a header, as the host reads it; where in neither, the standard one needs no word."""
     assert build(ask(user(), service_tier="flex"), {})["serviceTier"] == "flex"
     assert build(ask(user(), service_tier="default"), {})["serviceTier"] == "standard"
-    assert "serviceTier" not in build(ask(user(), service_tier="default"), {"service_tier": False})
+    in_header = {"service_tier": "header"}
+    assert "serviceTier" not in build(ask(user(), service_tier="flex"), in_header)
+    assert own_headers(ask(user(), service_tier="flex"), in_header) == {"X-Vertex-AI-LLM-Shared-Request-Type": "flex"}
+    assert own_headers(ask(user(), service_tier="default"), in_header) == {}
+    assert own_headers(ask(user(), service_tier="flex"), {}) == {}
+    assert "serviceTier" not in build(ask(user(), service_tier="default"), {"service_tier": "no"})
     with pytest.raises(InvalidRequest) as raised:
-        build(ask(user(), service_tier="flex"), {"service_tier": False})
+        build(ask(user(), service_tier="flex"), {"service_tier": "no"})
     assert raised.value.field == "service_tier"
     assert refused(service_tier="scale") == "service_tier"
 

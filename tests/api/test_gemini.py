@@ -8,6 +8,7 @@ from tailrace.fold.reducer import Reducer
 from tailrace.schema.items import FunctionCallItem, MessageItem, Opaque, ReasoningItem
 from tailrace.schema.response import Response
 from tailrace.testing.moves import Call, Reasoning, Text
+from tailrace.testing.performer import key_digest
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.testing.wires.base import sign
 from tailrace.testing.wires.gemini_rules import UNSIGNED
@@ -119,3 +120,16 @@ async def test_vertex_with_a_service_account(tmp_path: Path, upstream: ScriptedU
     assert request.headers["authorization"] == "***"
     assert parts(request.body, 1)[0]["functionCall"].keys() == {"name", "args"}
     assert parts(request.body, 2)[0]["functionResponse"].keys() == {"name", "response"}
+
+
+async def test_vertex_in_express_mode(tmp_path: Path, upstream: ScriptedUpstream):
+    """A key alone: no project in the address; the tier is asked for in a header."""
+    environ = {"GOOGLE_CLOUD_API_KEY": "k", "GOOGLE_VERTEX_BASE_URL": upstream.origin}
+    async with serving(settings(tmp_path / "data", upstream), upstream, environ) as server:
+        model = "google-vertex-express/gemini-3-flash-preview"
+        asked = {"model": model, "input": "hello", "service_tier": "priority"}
+        assert (await server.client.request("POST", "/v1/responses", asked))["status"] == "completed"
+    (request,) = upstream.requests
+    assert request.path == "/v1/publishers/google/models/gemini-3-flash-preview:streamGenerateContent"
+    assert (request.headers["x-goog-api-key"], request.key) == ("***", key_digest("k"))
+    assert request.headers["x-vertex-ai-llm-shared-request-type"] == "priority"

@@ -14,9 +14,8 @@ from tailrace.testing.moves import Burst, Call, Cut, Fail, Finish, Gate, HttpErr
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.chat import folded
 from tests.support.linting import broken
-from tests.support.server import Served, serving, settings
+from tests.support.server import PROVIDERS, Served, serving, settings
 
-WIRES = ("responses", "messages", "chat", "google")
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
 USER = {"role": "user", "content": "hello"}
 
@@ -76,7 +75,7 @@ SCRIPT = [
 ]
 
 
-@pytest.mark.parametrize("wire", WIRES[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
+@pytest.mark.parametrize("wire", PROVIDERS[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
 async def test_streamed_or_whole_the_answer_is_the_same(server: Served, wire: str):
     """Reasoning, text, two calls and counts, on each wire; only id and date differ."""
     server.upstream.enqueue(SCRIPT, SCRIPT)
@@ -99,7 +98,7 @@ async def test_streamed_or_whole_the_answer_is_the_same(server: Served, wire: st
     assert (whole["usage"]["prompt_tokens"], whole["usage"]["completion_tokens"]) == (20, 9)
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_f8_f12_k16_what_was_said_reaches_the_provider_once_and_by_whom(server: Served, wire: str):
     """One request upstream for one here; each role's words are in it; the instructions, too."""
     said = [
@@ -116,7 +115,7 @@ async def test_f8_f12_k16_what_was_said_reaches_the_provider_once_and_by_whom(se
     assert "be brief" in sent
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_k26_a_tool_loop(server: Served, wire: str):
     """The first answer ends with its calls; the next request brings the outputs, and the model sees them."""
     server.upstream.enqueue([Text("Let me look."), Call("look", '{"a":1}')])
@@ -157,7 +156,7 @@ async def test_a_provider_is_asked_for_what_the_client_asked_for(server: Served)
     assert sent["tools"][0]["function"]["name"] == "look"
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_f16_an_answer_that_hit_its_limit_says_so(server: Served, wire: str):
     """The finish reason is the provider's, streamed or whole."""
     server.upstream.enqueue(*[[Text("half of"), Finish("length")]] * 2)
@@ -220,7 +219,7 @@ async def half_read(server: Served, **body: Any) -> AsyncIterator[str]:
         yield codec.decode_any(line.removeprefix(b"data: "))["id"]
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_k23_f15_a_run_that_is_not_kept_stops_when_its_client_goes(server: Served, wire: str):
     """The provider's socket is closed within a second, and nothing is left."""
     server.upstream.enqueue([Text("a text of some length"), Gate("never")])
@@ -293,7 +292,7 @@ async def test_k19_too_large_and_without_a_key(tmp_path: Path, upstream: Scripte
             assert (await reply.json())["error"]["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 @pytest.mark.parametrize(("status", "told"), [(400, 400), (401, 502), (429, 429), (500, 502)])
 async def test_k17_k18_a_providers_refusal_keeps_its_words(once: Served, wire: str, status: int, told: int):
     """Its message, and a status that says whose fault it is: our key at the provider is not the caller's."""
@@ -303,7 +302,7 @@ async def test_k17_k18_a_providers_refusal_keeps_its_words(once: Served, wire: s
     assert "these very words" in error["message"]
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_k10_a_provider_that_dies_is_told_once(once: Served, wire: str):
     """A whole JSON error, whether or not anything had come."""
     once.upstream.enqueue([Cut()], [Text("half"), Cut()])
@@ -312,7 +311,7 @@ async def test_k10_a_provider_that_dies_is_told_once(once: Served, wire: str):
         assert (status, error["type"]) == (502, "server_error")
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_f5_f23_an_error_in_mid_stream_ends_it_as_one(once: Served, wire: str):
     """The frame that the vendor's clients raise on, then the end; never a finish reason."""
     once.upstream.enqueue([Text("half of it"), Fail("rate_limited", "slow down")])

@@ -14,10 +14,9 @@ from tailrace.testing.moves import Burst, Call, Fail, Gate, HttpError, Reasoning
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.wire.sse import SseParser
 from tests.support.linting import broken
-from tests.support.server import Served, serving, settings
+from tests.support.server import PROVIDERS, Served, serving, settings
 
 Json = dict[str, Any]
-WIRES = ("responses", "messages", "chat", "google")
 LOOK = {
     "type": "function",
     "name": "look",
@@ -64,7 +63,7 @@ def text_of(response: Json) -> str:
     return "".join(part["text"] for item in response["output"] if item["type"] == "message" for part in item["content"])
 
 
-@pytest.mark.parametrize("wire", WIRES[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
+@pytest.mark.parametrize("wire", PROVIDERS[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
 async def test_a_stream_is_legal_and_ends_in_what_a_retrieval_gives(server: Served, wire: str):
     """Reasoning, text and two calls: the linter finds nothing, and the terminal response is the stored one."""
     server.upstream.enqueue(
@@ -77,7 +76,7 @@ async def test_a_stream_is_legal_and_ends_in_what_a_retrieval_gives(server: Serv
     assert (await call(server, "GET", f"/v1/responses/{last['id']}"))[1] == last
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_whole_and_streamed_say_the_same(server: Served, wire: str):
     """Rule 7: but for ids and times, a plain answer is the stream, folded."""
     server.upstream.enqueue(*[[Reasoning("Hm."), Text("Hello"), Call("look", '{"place":"x"}', call_id="c1")]] * 2)
@@ -162,7 +161,7 @@ async def test_any_run_can_be_cancelled(server: Served):
     for _ in range(2):
         status, said = await call(server, "POST", f"/v1/responses/{run['id']}/cancel")
         assert (status, said["status"]) == (200, "cancelled")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await record.disconnected.wait()
     _, told = await reading
     assert (told[-1]["type"], told[-1]["response"]) == ("response.incomplete", said)
@@ -187,7 +186,7 @@ async def test_a_deleted_response_is_gone(server: Served):
     assert error["error"]["param"] == "previous_response_id"
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_k26_a_tool_loop_goes_on_from_the_previous_response(server: Served, wire: str):
     """The run ends with its calls; the next request brings the output alone, and the model is given all of it."""
     server.upstream.enqueue([Text("Looking."), Call("look", '{"place":"x"}', call_id="c1")])
@@ -225,7 +224,7 @@ async def test_an_output_without_its_call_is_refused(server: Served):
     assert server.upstream.requests == []
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_client_that_keeps_the_conversation_sends_all_of_it(server: Served, wire: str):
     """`store: false`: every item goes back in, sealed reasoning too; nothing is kept here."""
     server.upstream.enqueue([Reasoning("Hm."), Call("look", '{"place":"x"}', call_id="c1")])
@@ -282,7 +281,7 @@ async def test_input_tokens_are_estimated(server: Served):
     assert chained["input_tokens"] > 114
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_conversation_is_compacted_and_goes_on(server: Served, wire: str):
     """The user's messages and one compaction item; given back, the model has the summary."""
     server.upstream.enqueue([Text("They like slate.")])
@@ -475,7 +474,7 @@ async def test_f15_a_client_that_vanishes(server: Served, is_stored: bool, is_st
             await record.disconnected.wait()
         return
     server.upstream.gate("g").open()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await record.answered.wait()
     run_id = (await newest(server))[0]["id"]
     said = events((await send(server, "GET", f"/v1/responses/{run_id}?stream=true"))[1])

@@ -10,7 +10,7 @@ import pytest
 from tailrace.dialects.linters import RULESETS
 from tailrace.schema import codec
 from tailrace.testing.moves import Call, Reasoning, Text
-from tests.support.server import Served
+from tests.support.server import PROVIDERS, Served
 
 pytestmark = pytest.mark.slow  # each starts the command in a process of its own
 
@@ -173,7 +173,7 @@ async def test_a_refusal_is_said_in_one_line_and_the_key_is_not(cli):
 @pytest.mark.parametrize("dialect", PATHS)
 async def test_our_own_server_is_legal(cli, server: Served, dialect):
     """Asked as a black box with each wire behind it, with a tool and without; and its log in the same dialect."""
-    for wire in ("responses", "messages", "chat", "google"):
+    for wire in PROVIDERS:
         server.upstream.enqueue([Reasoning("Well then."), Text("Grüße — 世界")])
         assert await cli("lint", "--dialect", dialect, server.url, "--model", f"{wire}/m") == (0, "", "")
         server.upstream.enqueue([Text("Let me see."), Call("get_weather", '{"city":"Paris"}', call_id="c1")])

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tailrace.schema import codec
 from tailrace.testing.moves import Burst, Fail, Finish, Gate, Paced, Reasoning, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.process import ServerProcess
-from tests.support.server import Served, serving, settings
+from tests.support.server import ENVIRON, Served, serving, settings
 
 MARKDOWN = "# Rivers\n\nThe *Rhine* is\t1,233 km :smile: long.\n\n```python\nprint(1)\n```\n\n- one\n- two\n"
 NUMBERS = [str(number) for number in range(1, 401)]
@@ -49,16 +50,31 @@ async def test_run_reads_its_prompt_from_standard_input_and_goes_on_in_a_thread(
         assert "nobody" in refused.err
 
 
-@pytest.mark.parametrize("provider", ["bedrock", "ollama"])
-async def test_run_on_wires_that_are_no_protocols_of_ours(cli, server: Served, provider: str):
-    """Reasoning and text, then the second turn of the thread, which is told the first."""
-    first = await cli("run", "think, and remember Grüße", "--model", f"{provider}/m", "--url", server.url)
-    assert (first.code, "remember: Grüße" in first.out) == (0, True), first.err
-    thread = first.err.split()[1]
-    second = await cli("run", "what did I say", "--thread", thread, "--model", f"{provider}/m", "--url", server.url)
-    assert "remember Grüße" in second.out
-    wires = {"bedrock": "bedrock-converse", "ollama": "ollama"}
-    assert [request.wire for request in server.upstream.requests] == [wires[provider]] * 2
+RING = {
+    "gemini": "google-gemini", "bedrock": "bedrock-converse", "ollama": "ollama",
+    "openrouter": "openai-chat-completions",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("provider", RING)
+async def test_run_on_built_in_providers(cli, tmp_path: Path, upstream: ScriptedUpstream, provider: str):
+    """Reasoning and text, then a turn of the thread that is told the first, and one with the next of them, that is told
+    both: each in the words of its wire, whose scripted side is strict."""
+    places = {"gemini": f"{upstream.origin}/v1beta", "openrouter": upstream.url}
+    tables = {name: {"base_url": places.get(name, upstream.origin), "wire": wire} for name, wire in RING.items()}
+    environ = {**ENVIRON, "GEMINI_API_KEY": "g", "OPENROUTER_API_KEY": "o"}
+    after = [*RING, *RING][list(RING).index(provider) + 1]
+    async with serving(settings(tmp_path / "data", upstream, providers=tables), upstream, environ) as server:
+        first = await cli("run", "think, and remember Grüße", "--model", f"{provider}/m", "--url", server.url)
+        assert (first.code, "remember: Grüße" in first.out) == (0, True), first.err
+        thread = first.err.split()[1]
+        for name in (provider, after):
+            then = await cli(
+                "run", f"what did I say, {name}?", "--thread", thread, "--model", f"{name}/m", "--url", server.url
+            )
+            assert "remember Grüße" in then.out, then.err
+    assert f"what did I say, {provider}?" in then.out
+    assert [request.wire for request in upstream.requests] == [RING[provider], RING[provider], RING[after]]
 
 
 async def test_a_run_that_fails_is_1_with_its_reason(cli, server: Served):
@@ -98,7 +114,7 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
     """A server that drops the connection in the middle costs nothing: everything is printed once."""
     upstream.enqueue([Burst(100), Gate("middle"), Burst(100)])
     async with serving(settings(tmp_path / "data", upstream), upstream) as server:
-        drops = 0
+        drops, open_ends = 0, list[asyncio.StreamWriter]()
 
         async def up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while data := await reader.read(4096):
@@ -107,6 +123,7 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
         async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal drops
             back, forth = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+            open_ends.extend((forth, writer))
             sending = asyncio.create_task(up(reader, forth))
             while data := await back.read(4096):
                 writer.write(data)
@@ -124,6 +141,10 @@ async def test_a_connection_that_breaks_is_resumed(cli, tmp_path: Path, upstream
         url = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
         ended = await cli("run", "x", "--url", url)
         front.close()
+        for end in open_ends:  # that of a connection which the command kept to its end is open still
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()
     assert drops > 3
     assert ended.code == 0
     assert ended.out.split() == [*NUMBERS[:100], *NUMBERS[:100]]

@@ -12,9 +12,8 @@ from pydantic import BaseModel
 
 from tailrace.testing.moves import Call, Fail, Finish, Gate, HttpError, Reasoning, Text
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.support.server import Served, serving, settings
+from tests.support.server import PROVIDERS, WORDED, Served, serving, settings
 
-WIRES = ("responses", "messages", "chat", "google")
 TOOL = {
     "type": "function",
     "function": {
@@ -44,7 +43,7 @@ async def client(once: Served) -> AsyncIterator[AsyncOpenAI]:
         yield made
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_text_whole_and_streamed(client: AsyncOpenAI, once: Served, wire: str):
     """The same text either way, with counts where they are asked for."""
     once.upstream.enqueue(*[[Text("Café 😀 time.")]] * 2)
@@ -62,7 +61,7 @@ async def test_text_whole_and_streamed(client: AsyncOpenAI, once: Served, wire: 
     assert usage.completion_tokens == whole.usage.completion_tokens
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_the_stream_helper_adds_up_to_the_whole(client: AsyncOpenAI, once: Served, wire: str):
     """Two parallel calls behind a text: what the SDK accumulates is what it gets without a stream."""
     script = [
@@ -94,7 +93,7 @@ def said(completion: ChatCompletion) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_tool_loop_with_reasoning(client: AsyncOpenAI, once: Served, wire: str):
     """The message goes back as the SDK has it, so that a provider that wants its reasoning back gets it."""
     once.upstream.enqueue([Reasoning("Hm."), Call("look", '{"place":"Rome"}')])
@@ -116,7 +115,7 @@ class Place(BaseModel):
     name: str
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_structured_output_is_parsed(client: AsyncOpenAI, once: Served, wire: str):
     """`parse` sends a schema and reads the answer by it."""
     once.upstream.enqueue([Text('{"name":"Rome"}')])
@@ -138,7 +137,7 @@ async def unfinished(stream: AsyncStream[ChatCompletionChunk]) -> None:
         assert chunk.choices[0].finish_reason is None
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", WORDED)
 async def test_an_error_in_mid_stream_raises(client: AsyncOpenAI, once: Served, wire: str):
     """The SDK raises on the error frame, with its message and code; nothing looks whole."""
     once.upstream.enqueue([Text("half of it"), Fail("rate_limited", "slow down")])
@@ -171,7 +170,7 @@ async def test_a_wrong_parameter_raises_and_is_named(client: AsyncOpenAI):
     assert caught.value.param == "colour"
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_closing_the_stream_stops_what_is_not_kept(client: AsyncOpenAI, once: Served, wire: str):
     """`store=False`: the provider's socket is closed within a second."""
     once.upstream.enqueue([Text("a text of some length"), Gate("never")])

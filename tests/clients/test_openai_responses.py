@@ -13,9 +13,8 @@ from pydantic import BaseModel
 
 from tailrace.testing.moves import Call, Fail, Gate, HttpError, Reasoning, Text
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.support.server import Served, serving, settings
+from tests.support.server import PROVIDERS, Served, serving, settings
 
-WIRES = ("responses", "messages", "chat", "google")
 LOOK = {
     "type": "function",
     "name": "look",
@@ -66,7 +65,7 @@ async def with_sync(once: Served, work: Callable[[OpenAI], Any]) -> Any:
     return await asyncio.to_thread(run)
 
 
-@pytest.mark.parametrize("wire", WIRES[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
+@pytest.mark.parametrize("wire", PROVIDERS[:3])  # Gemini's arguments are objects, and its calls sealed thoughts
 async def test_the_stream_helper_adds_up_to_the_whole(client: AsyncOpenAI, once: Served, wire: str):
     """Reasoning, text, two calls: what the SDK accumulates is what it gets without a stream, and the sync one, too."""
     script = [
@@ -94,7 +93,7 @@ async def test_the_stream_helper_adds_up_to_the_whole(client: AsyncOpenAI, once:
     assert {"response.output_text.delta", "response.function_call_arguments.delta"} <= set(kinds)
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_a_tool_loop_in_both_ways(client: AsyncOpenAI, once: Served, wire: str):
     """With the previous response, and with the whole conversation kept by the client."""
     once.upstream.enqueue([Reasoning("Hm."), Call("look", '{"place":"x"}', call_id="c1")])
@@ -115,7 +114,7 @@ async def test_a_tool_loop_in_both_ways(client: AsyncOpenAI, once: Served, wire:
     assert whole.output_text == chained.output_text
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_an_ordinary_stream_is_resumed_by_its_cursor(client: AsyncOpenAI, once: Served, wire: str):
     """Dropped in the middle, gone on from with `starting_after`, at every cut; with the helper by its id, too."""
     once.upstream.enqueue([Text("Hello, and more."), Call("look", '{"place":"x"}')])
@@ -187,7 +186,7 @@ async def test_structured_answers_are_parsed(client: AsyncOpenAI, once: Served, 
     assert parsed.output_parsed == Place(name="Oslo")
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_failures_raise_what_they_should(client: AsyncOpenAI, once: Served, wire: str):
     """Before the answer by status; in mid-stream as an APIError; in the helper as no completed response."""
     once.upstream.enqueue([HttpError(429)], [Text("a"), Fail()], [Text("a"), Fail()])
@@ -204,7 +203,7 @@ async def test_failures_raise_what_they_should(client: AsyncOpenAI, once: Served
     assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", PROVIDERS)
 async def test_over_a_websocket(client: AsyncOpenAI, once: Served, wire: str):
     """Two turns on one connection, nothing stored."""
     async with client.responses.connect() as connection:

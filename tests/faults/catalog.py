@@ -156,4 +156,4 @@ def steps_of(trouble: Trouble, place: str, wire: ScriptedWire) -> list[Sequence[
 def table(wire: ScriptedWire, upstream: ScriptedUpstream) -> dict[str, Any]:
     """The provider of this wire, asked without a key."""
     own = next(each for each in providers(upstream).values() if each["wire"] == wire.name)
-    return {**own, "auth": "bearer"}
+    return {**own, "auth": "bearer", "patience": {}}  # nor is it waited for as one of its name would be

@@ -71,9 +71,9 @@ async def test_a_subscription_holds_over_connections(server: RedisServer, client
     messages: asyncio.Queue[bytes] = asyncio.Queue()
     client.subscribe(b"news", Subscriber(lambda: begun.put_nowait(None), messages.put_nowait))
     for number in range(3):
-        await asyncio.wait_for(begun.get(), 5)
+        await asyncio.wait_for(begun.get(), 20)
         await client.call("PUBLISH", "news", number)
-        assert await asyncio.wait_for(messages.get(), 5) == str(number).encode()
+        assert await asyncio.wait_for(messages.get(), 20) == str(number).encode()
         server.ask("CLIENT", "KILL", "TYPE", "pubsub")
     client.unsubscribe(b"news")
     await client.call("PUBLISH", "news", "unheard")

@@ -10,9 +10,10 @@ import pytest
 
 from tailrace.schema import codec
 from tailrace.schema.events import Event, ResponseDone, StepDone
-from tailrace.testing.moves import Call, Fail, Gate, Headers, HttpError, Spent, Text
+from tailrace.testing.moves import Call, Fail, Gate, Headers, HttpError, Spent, Stall, Text
 from tailrace.testing.performer import key_digest
 from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.upstream import aws
 from tests.support.server import Served, serving, settings
 
 KEYS = ["sk-first-0123456789", "sk-second-0123456789", "sk-third-0123456789"]
@@ -23,11 +24,18 @@ CHAT = "openai-chat-completions"
 
 @asynccontextmanager
 async def over(
-    tmp_path: Path, upstream: ScriptedUpstream, environ: Mapping[str, str] = ENVIRON, **table: Any
+    tmp_path: Path,
+    upstream: ScriptedUpstream,
+    environ: Mapping[str, str] = ENVIRON,
+    limits: Mapping[str, float] | None = None,
+    **table: Any,
 ) -> AsyncIterator[Served]:
-    """A server with one provider `p` of this table, and the built-in ones that `environ` sets up."""
+    """A server with one provider `p` of this table, and the built-in ones that `environ` sets up; `limits` are the
+    settings' for all providers."""
     row = {"wire": CHAT, "base_url": upstream.url, "api_key_env": "P_KEY", "models": ["m"], **table}
-    given = settings(tmp_path / "data", upstream, providers={"p": row}, defaults={"model": "p/m"})
+    given = settings(
+        tmp_path / "data", upstream, upstream=limits or {}, providers={"p": row}, defaults={"model": "p/m"}
+    )
     async with serving(given, upstream, environ) as server:
         yield server
 
@@ -73,6 +81,30 @@ async def test_a_refused_key_makes_way_for_another(
         assert used(upstream)[2] != first
 
 
+LITELLM = {
+    "message": f"Rate limit exceeded for api_key: {'5f' * 32}. Limit type: max_parallel_requests. Current limit: 2, "
+    "Remaining: 0. Limit resets at: 2026-10-07 11:41:39 UTC",
+    "type": "throttling_error", "param": None, "code": "429",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_too_many_at_a_time_for_litellm(tmp_path: Path, upstream: ScriptedUpstream, count: int):
+    """Another key is asked at once. The same one is not: it is to come back after a minute, which is past the budget.
+    The digest of the key, by which the proxy calls it, is not repeated."""
+    headers = {"retry-after": "60", "rate_limit_type": "max_parallel_requests"}
+    upstream.enqueue([HttpError(429, body=codec.encode({"error": LITELLM}), headers=headers)], [Text("fine")])
+    async with over(tmp_path, upstream, {"P_KEY": ",".join(KEYS[:count])}) as server:
+        ended = (await run(server))[-1]
+        assert ended.type == ("response_error" if count == 1 else "response_done")
+        assert [key["reason"] for key in (await listed(server))["keys"]["resting"]] == ["concurrency"]
+    assert len(upstream.requests) == count
+    if count == 1:
+        assert ended.payload.error.code == "rate_limited"
+        assert "max_parallel_requests" in ended.payload.error.message
+        assert "5f5f" not in codec.encode(ended).decode()
+
+
 async def test_every_key_is_tried_once_and_then_the_run_ends(tmp_path: Path, upstream: ScriptedUpstream):
     """The error is the last one's; it tells of no key."""
     upstream.script = lambda asked: [HttpError(401, body=f'{{"error": "bad keys {KEYS}"}}'.encode())]
@@ -82,6 +114,31 @@ async def test_every_key_is_tried_once_and_then_the_run_ends(tmp_path: Path, ups
     assert events[-1].payload.error.code == "authentication"
     assert not any(key in codec.encode(event).decode() for event in events for key in KEYS)
     assert sorted(used(upstream)) == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("status", "kind", "asked"), [(403, "ExpiredTokenException", 2), (403, "AccessDeniedException", 1)]
+)
+async def test_credentials_that_were_found_are_looked_for_anew_when_they_are_refused(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, status: int, kind: str, asked: int
+):
+    """An expired one once, behind the reader's back; what may not be is told at once, and the next run looks again."""
+    config, looked = tmp_path / "config", tmp_path / "looked"
+    (tmp_path / "keys.json").write_text('{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "secret"}')
+    config.write_text(f"[default]\ncredential_process = sh -c 'echo >>{looked}; cat {tmp_path}/keys.json'\n")
+    for name, file in (("AWS_CONFIG_FILE", config), ("AWS_SHARED_CREDENTIALS_FILE", tmp_path / "none")):
+        monkeypatch.setenv(name, str(file))
+    aws.forget({})
+    table = {"wire": "bedrock-converse", "base_url": upstream.origin, "api_key_env": []}
+    async with over(tmp_path, upstream, {}, **table) as server:
+        await run(server)
+        upstream.enqueue([HttpError(status, headers={"x-amzn-errortype": f"com.amazon#{kind}"})])
+        ended = (await run(server))[-1].type
+        assert ended == ("response_done" if asked == 2 else "response_error")
+        await run(server)
+    assert len(upstream.requests) == 2 + asked
+    assert len(looked.read_text().splitlines()) == 2
 
 
 async def test_a_thread_keeps_its_key(tmp_path: Path, upstream: ScriptedUpstream):
@@ -123,6 +180,15 @@ async def test_only_so_many_calls_are_under_way(tmp_path: Path, upstream: Script
             assert [event async for event in server.client.events(run_id)][-1].type == "response_done"
         assert (await listed(server))["in_flight"] == 0
     assert len(upstream.requests) == 3
+
+
+async def test_a_provider_may_need_more_patience(tmp_path: Path, upstream: ScriptedUpstream):
+    """Than the settings have with others: the limit that ends the run is its own."""
+    upstream.enqueue([Text("a"), Stall()])
+    given = {"idle_s": 0.05, "first_event_s": 5.0}
+    async with over(tmp_path, upstream, limits=given, patience={"idle_s": 0.2}) as server:
+        error = (await run(server))[-1].payload.error
+    assert (error.code, error.message) == ("timeout", "no progress for 0.2 s")
 
 
 # --- the report ---------------------------------------------------------------------------------------------------

@@ -242,11 +242,11 @@ async def test_an_answer_that_stays_empty_is_taken_as_it_is(
 async def test_pings_and_facts_are_no_progress(tmp_path: Path, upstream: ScriptedUpstream):
     """Events that tell nothing of an item do not keep a silent provider alive; a provider's own tool may take long."""
     fact = Bytes(b'event: response.metadata\ndata: {"type": "response.metadata", "n": 1}\n\n')
-    facts: list[Move] = [move for _ in range(40) for move in (fact, KeepAlive(), Pause(0.02))]
+    facts: list[Move] = [move for _ in range(40) for move in (fact, KeepAlive(), Pause(0.05))]
     tool = {"type": "web_search_call", "id": "ws_1", "status": "in_progress"}
     added = codec.encode({"type": "response.output_item.added", "output_index": 9, "item": tool})
     upstream.enqueue([Text("so"), *facts], [Bytes(b"data: %b\n\n" % added), *facts, Text("found")])
-    async with serving(settings(tmp_path, upstream, upstream={"idle_s": 0.3}), upstream) as server:
+    async with serving(settings(tmp_path, upstream, upstream={"idle_s": 1.0}), upstream) as server:
         _, response = await ran(server.client)
         assert response.error is not None
         assert response.error.details == {"watchdog": "idle"}
@@ -259,7 +259,8 @@ async def test_counts_that_never_come_are_not_waited_for(tmp_path: Path, upstrea
     """A host that says why it has finished, and then nothing more, has given its answer."""
     finish = {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     upstream.enqueue([Text("All of it."), Bytes(b"data: %b\n\n" % codec.encode(finish)), Stall()])
-    async with serving(settings(tmp_path, upstream), upstream) as server, asyncio.timeout(4.5):
+    patient = {"first_event_s": 60.0, "idle_s": 60.0}
+    async with serving(settings(tmp_path, upstream, upstream=patient), upstream) as server, asyncio.timeout(30):
         _, response = await ran(server.client, model_id="chat/m")
     assert (response.status, response.finish_reason) == ("complete", "stop")
-    await asyncio.wait_for(upstream.requests[0].disconnected.wait(), 3)
+    await asyncio.wait_for(upstream.requests[0].disconnected.wait(), 20)

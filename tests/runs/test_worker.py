@@ -68,7 +68,7 @@ async def test_a_runner_that_stops_hands_over_at_once(scaled: Given, upstream: S
         async with app.services(in_role(given, "runner"), {}):
             run_id = (await server.client.submit(prompt="x"))["run_id"]
             await see_text(server.client, run_id)
-        async with asyncio.timeout(5), app.services(in_role(given, "runner"), {}):
+        async with asyncio.timeout(20), app.services(in_role(given, "runner"), {}):
             events, state = await whole(server.client, run_id)
     assert state.status == "complete"
     assert [step.finish_reason for step in state.steps] == ["cancelled", "stop"]
@@ -96,7 +96,7 @@ async def test_what_is_taken_while_it_stops_is_handed_over_too(scaled: Given, up
     upstream.script = lambda _: [Gate("g"), Text("done")]
     claimed, looked_up = asyncio.Event(), asyncio.Event()
     async with serving(in_role(given, "api"), upstream) as server:
-        async with asyncio.timeout(10), app.services(in_role(given, "runner"), {}) as node:
+        async with asyncio.timeout(20), app.services(in_role(given, "runner"), {}) as node:
             get_run = node.store.get_run
 
             async def slowly(run_id: str) -> StoredRun:
@@ -109,7 +109,7 @@ async def test_what_is_taken_while_it_stops_is_handed_over_too(scaled: Given, up
             await claimed.wait()
             asyncio.get_running_loop().call_later(0.5, looked_up.set)
         upstream.gate("g").open()
-        async with asyncio.timeout(5), app.services(in_role(given, "runner"), {}):
+        async with asyncio.timeout(20), app.services(in_role(given, "runner"), {}):
             _, state = await whole(server.client, run_id)
     assert (state.status, said(state)) == ("complete", ["done"])
 
@@ -130,7 +130,7 @@ async def test_a_runner_that_returns_from_the_dead_is_refused(scaled: Given, ups
             async with app.services(in_role(given, "runner"), {}):
                 await upstream.received(2)
                 upstream.gate("zombie").open()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await upstream.requests[0].answered.wait()
                 await cut
                 upstream.gate("living").open()

@@ -14,17 +14,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tailrace.schema import codec
-from tailrace.testing.upstream import WIRES as SCRIPTED
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.faults.catalog import table
-from tests.soak.judge import SLACK, Sample, leaks
-from tests.soak.load import Findings, script, wave
+from tests.soak.judge import SLACK, Sample, leaks, slope
+from tests.soak.load import Crowd, script, tables
 from tests.support.server import settings
 
-WAVE_S = 20.0
+WAVE_S = 45.0
 REST_S = 60.0  # at most: idle connections are kept for half a minute
 LOOK_S = 2.0
-LIMITS = {"response_s": 5.0, "first_event_s": 5.01, "idle_s": 5.0, "attempts": 2, "retry_total_s": 6.0}
+SOCKETS = {"connect_s": 2.0, "first_event_s": 5.0, "idle_s": 5.0}
+LIMITS = {
+    "response_s": 5.0, "first_event_s": 5.01, "idle_s": 5.0, "attempts": 2, "retry_total_s": 6.0, "websocket": SOCKETS,
+}  # fmt: skip
 
 
 def main() -> int:
@@ -42,31 +43,36 @@ def main() -> int:
 
 async def soak(folder: Path, seconds: float, seed: int, streams: int) -> int:
     """The exit code."""
-    chance, findings, rests = random.Random(seed), Findings(), []
     clock = asyncio.get_running_loop().time
-    began = clock()
+    began, rests = clock(), list[Sample]()
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(ScriptedUpstream())
         upstream.script = script
-        tables = {wire.name: table(wire, upstream) for wire in SCRIPTED}
         given = settings(
-            folder / "data", upstream, upstream=LIMITS, providers=tables, defaults={"model": "m"}, log={"keep_s": 1}
-        )
+            folder / "data", upstream, upstream=LIMITS, providers=tables(upstream), defaults={"model": "m"},
+            log={"keep_s": 1},
+        )  # fmt: skip
         node, url = await start(codec.encode(given).decode())
         stack.push_async_callback(stop, node)
-        idle = await sample(node)
+        crowd = Crowd(url, upstream, random.Random(seed))
+        findings, idle = crowd.findings, await sample(node)
+        say(f"{'':5}   before anything: {told(idle)}")
         while clock() - began < seconds or len(rests) < 2:
-            task = asyncio.create_task(wave(url, streams, WAVE_S, chance, findings))
+            known = len(findings.violations)
+            task = asyncio.create_task(crowd.wave(streams, WAVE_S))
             await asyncio.sleep(WAVE_S / 2)
-            busy = await sample(node)
+            open_runs, busy = findings.open, await sample(node)
             await task
             rests.append(await rest(node, idle))
             say(
                 f"{clock() - began:5.0f} s  {findings.runs:7} runs {findings.events:9} events"
-                f"  in work: {told(busy)}  at rest: {told(rests[-1])}"
+                f"  {open_runs} at once: {told(busy)}  at rest: {told(rests[-1])}"
             )
+            for broken_promise in findings.violations[known:]:
+                say(f"{'':7}{broken_promise}")
     broken = [*leaks(rests), *findings.violations[:20]]
     say("ends: " + ", ".join(f"{end} {count}" for end, count in findings.ends.most_common()))
+    say(f"memory, once warm: {slope(rests):+.1f} MB an hour; seed {seed}")
     say("\n".join(broken) or "no leak, and no promise broken")
     return 1 if broken else 0
 
@@ -108,7 +114,7 @@ async def stop(node: Process) -> None:
 
 def told(sample: Sample) -> str:
     """In a few words."""
-    return f"{sample.megabytes:5.0f} MB {sample.tasks:4} tasks {sample.sockets:4} sockets"
+    return f"{sample.megabytes:5.1f} MB {sample.tasks:4} tasks {sample.sockets:4} sockets {sample.files:4} files"
 
 
 def say(text: str) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 
 from tailrace import app
@@ -21,9 +22,14 @@ def sample() -> Sample:
     """Of this process, garbage aside."""
     gc.collect()
     resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-    open_files = [entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
-    sockets = sum(str(file).startswith("socket:") for file in open_files)
-    return Sample(megabytes=resident / 1e6, tasks=len(asyncio.all_tasks()), sockets=sockets)
+    files = [entry.readlink() for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return Sample(
+        at=time.monotonic(),
+        megabytes=resident / 1e6,
+        tasks=len(asyncio.all_tasks()),
+        sockets=sum(str(file).startswith("socket:") for file in files),
+        files=len(files),
+    )
 
 
 def say(line: bytes) -> None:

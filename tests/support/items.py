@@ -70,8 +70,8 @@ def run(*items, provider=HERE[0], model=HERE[1], finish_reason="stop"):
 texts = st.text(max_size=8)
 ids = st.sampled_from(["c1", "c2", "c1_2", "functions.look:0", "", "x" * 80])
 kinds = st.sampled_from([
-    "signature", "redacted_thinking", "redacted_content", "encrypted_content", "thoughtSignature/text",
-    "thoughtSignature/functionCall", "other",
+    "signature", "redacted_thinking", "reasoning_signature", "redacted_content", "encrypted_content",
+    "thoughtSignature/text", "thoughtSignature/functionCall", "other",
 ])  # fmt: skip
 opaques = st.builds(opaque, kinds, texts, st.sampled_from([HERE, ELSEWHERE]))
 data_urls = st.sampled_from(

@@ -27,6 +27,8 @@ WIRES = {
     "bedrock": "bedrock-converse",
     "ollama": "ollama",
 }
+PROVIDERS = tuple(WIRES)  # as `providers` names them
+WORDED = tuple(name for name in PROVIDERS if name != "ollama")  # Ollama names no kind of error, and no refusal
 ENVIRON = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_REGION": "eu-west-1"}
 
 

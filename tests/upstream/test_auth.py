@@ -20,8 +20,8 @@ from tests.support.codex import ACCOUNT, TOKEN, token
 async def test_a_wire_s_own_scheme_carries_the_key_only_where_there_is_one(wire: str, headers: dict[str, str]):
     """The header that the vendor documents; none at all without a key."""
     scheme = SCHEMES[WIRES[wire].auth]
-    assert await scheme(Unsigned("https://host/path", b"{}", "k", {})) == headers
-    assert await scheme(Unsigned("https://host/path", b"{}", None, {})) == {}
+    assert await scheme.headers(Unsigned("https://host/path", b"{}", "k", {})) == headers
+    assert await scheme.headers(Unsigned("https://host/path", b"{}", None, {})) == {}
 
 
 def test_every_wire_names_a_scheme_that_there_is():
@@ -31,7 +31,7 @@ def test_every_wire_names_a_scheme_that_there_is():
 
 async def test_a_gateway_s_own_header():
     """Cloudflare's key is for the gateway, not for the provider behind it."""
-    headers = await SCHEMES["cf-aig-authorization"](Unsigned("https://host/path", b"{}", "k", {}))
+    headers = await SCHEMES["cf-aig-authorization"].headers(Unsigned("https://host/path", b"{}", "k", {}))
     assert headers == {"cf-aig-authorization": "Bearer k"}
 
 
@@ -43,7 +43,7 @@ def test_what_is_to_be_signed_shows_nothing():
 
 async def test_a_chatgpt_token_names_its_account():
     """From its claims, which are the provider's to verify."""
-    told = await SCHEMES["chatgpt"](Unsigned("https://host/path", b"", TOKEN, {}))
+    told = await SCHEMES["chatgpt"].headers(Unsigned("https://host/path", b"", TOKEN, {}))
     assert told == {"authorization": f"Bearer {TOKEN}", "chatgpt-account-id": ACCOUNT}
 
 
@@ -64,6 +64,6 @@ async def test_a_chatgpt_token_names_its_account():
 async def test_a_token_without_an_account_is_refused(key: str | None):
     """Before anything is sent, in words that do not repeat it."""
     with pytest.raises(ProviderError) as refused:
-        await SCHEMES["chatgpt"](Unsigned("https://host/path", b"", key, {}))
+        await SCHEMES["chatgpt"].headers(Unsigned("https://host/path", b"", key, {}))
     assert refused.value.code == "authentication"
     assert not key or key not in str(refused.value.info())

@@ -39,7 +39,7 @@ async def listening():
 
 
 async def headers_of(url, environ, key=None, body=BODY):
-    return await SCHEMES["aws"](Unsigned(url, body, key, environ))
+    return await SCHEMES["aws"].headers(Unsigned(url, body, key, environ))
 
 
 def test_the_algorithm_written_by_hand_gives_the_published_example():
@@ -118,7 +118,7 @@ from tailrace.schema.errors import ProviderError
 from tailrace.upstream.auth import SCHEMES, Unsigned
 call = Unsigned("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x/converse", b"{{}}", None, {environ})
 try:
-    print({{name.lower(): value for name, value in asyncio.run(SCHEMES["aws"](call)).items()}}["authorization"])
+    print({{name.lower(): value for name, value in asyncio.run(SCHEMES["aws"].headers(call)).items()}}["authorization"])
 except ProviderError as error:
     print(error.code, error.message)
 """

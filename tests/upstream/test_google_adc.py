@@ -86,7 +86,7 @@ def part(text: str) -> bytes:
 async def test_a_service_account_signs_who_it_is(tmp_path: Path, google: TokenServer):
     """RS256 over its claims (RFC 7523), checked with the public key; the token goes into the header."""
     unsigned = Unsigned("https://host/path", b"{}", None, account(tmp_path, google))
-    assert await SCHEMES["google-adc"](unsigned) == {"authorization": "Bearer token-1"}
+    assert await SCHEMES["google-adc"].headers(unsigned) == {"authorization": "Bearer token-1"}
     (form,) = google.forms
     assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
     head, claims, signature = form["assertion"].split(".")
@@ -219,3 +219,11 @@ async def test_a_token_is_not_shown(tmp_path: Path, google: TokenServer):
 def test_a_token_fits_a_call_s_patience():
     """Nobody waits for a token longer than for an answer's first event."""
     assert google_adc.PATIENCE_S < 120
+
+
+async def test_a_token_that_was_refused_is_asked_for_anew(tmp_path: Path, google: TokenServer):
+    """By the next call."""
+    tokens, environ = GoogleTokens(), account(tmp_path, google)
+    assert await tokens.headers(environ) == {"authorization": "Bearer token-1"}
+    assert tokens.forget(environ)
+    assert await tokens.headers(environ) == {"authorization": "Bearer token-2"}

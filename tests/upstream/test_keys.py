@@ -77,6 +77,8 @@ def test_another_key_is_worth_it_where_one_is_fresh_and_may_be_spared(failed, co
         (error("rate_limited", retry_after=300.0), ("quota", 1800.0)),
         (error("rate_limited", "Too many concurrent requests"), ("concurrency", 5.0)),
         (error("rate_limited", "max parallel requests limit"), ("concurrency", 5.0)),
+        (error("rate_limited", "Max parallel request limit reached."), ("concurrency", 5.0)),
+        (error("rate_limited", "Max parallel request limit reached Hit limit for x. rpm: 4"), ("rate_limit", 30.0)),
         (error("quota_exceeded"), ("quota", 1800.0)),
         (error("quota_exceeded", retry_after=86400.0), ("quota", 86400.0)),
         (error("authentication"), ("authentication", 1800.0)),

@@ -1,6 +1,7 @@
 """The WebSocket way to providers, over real sockets: the good way, sockets that are kept, and handshakes."""
 
 import asyncio
+import gc
 
 import pytest
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from tailrace.testing.moves import (
     Stall,
     Text,
 )
+from tailrace.upstream.link import Link
 from tests.support.talking import LIMITS, SECRET, Talk, frame, hear, soon, ways_of, ways_with
 
 TURN_STATE = {"x-codex-turn-state": "ts-123", "x-models-etag": '"e1"'}
@@ -176,7 +178,7 @@ async def test_endpoints_say_in_many_ways_that_they_forgot(up, ways, error):
     talk = Talk(up, ways)
     up.enqueue([Text("one")], [replace(error, last=True)], [Text("two")])
     await talk.say("hi").ask()
-    assert await asyncio.wait_for(talk.say("again").ask(), 5) == "two"
+    assert await asyncio.wait_for(talk.say("again").ask(), 20) == "two"
 
 
 async def test_a_session_that_is_forgotten_three_times_in_a_row_says_all_from_then_on(up, ways):
@@ -232,7 +234,7 @@ async def test_a_socket_that_the_provider_closed_while_idle_is_replaced(up, ways
     await asking
     await up.hang_up()
     await soon(up.sockets[0].closed)
-    assert await asyncio.wait_for(talk.say("again").ask(), 5)
+    assert await asyncio.wait_for(talk.say("again").ask(), 20)
     assert len(up.sockets) == 2
 
 
@@ -448,6 +450,26 @@ async def test_what_is_remembered_has_a_bound(up):
         up.gate("g").open()
         assert await busy == "a"
         assert not up.sockets[3].closed.is_set()
+
+
+@pytest.mark.parametrize("parting", ["idled too long", "closed by the provider"])
+async def test_nothing_is_kept_of_a_socket_that_is_closed(up, parting):
+    """A conversation is remembered for much longer, with thousands of others."""
+    async with ways_with(reuse_s=0.05 if parting == "idled too long" else 0) as ways:
+        await Talk(up, ways).say("hi").ask()
+        assert len(links()) == 1
+        if parting == "closed by the provider":
+            await up.hang_up()
+        await soon(up.sockets[0].closed)
+        async with asyncio.timeout(20):
+            while links():
+                await asyncio.sleep(0.01)
+
+
+def links() -> list[Link]:
+    """Those that are referred to."""
+    gc.collect()
+    return [thing for thing in gc.get_objects() if isinstance(thing, Link)]
 
 
 async def test_closing_closes_every_socket_and_handshake(up):

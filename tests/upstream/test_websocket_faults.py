@@ -85,7 +85,7 @@ async def test_a_refused_handshake_goes_over_http_at_once(up, ways, status):
 
 
 async def test_a_handshake_that_takes_too_long_is_not_waited_for(up):
-    async with ways_with(connect_s=0.1) as ways:
+    async with ways_with(connect_s=1.0) as ways:
         up.handshakes.append(Handshake(stalls=True))
         assert await Talk(up, ways).say("hi").ask()
         assert ways_of(up) == ["http"]
@@ -413,7 +413,7 @@ async def test_what_the_taker_raises_is_raised_where_feed_was_called(up, ways):
     await soon(up.gate("g").reached)
     up.gate("g").open()
     with pytest.raises(LookupError, match="no such thing"):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 20)
     await soon(up.sockets[0].closed)
 
 

@@ -4,6 +4,8 @@ A model in a loop sends blanks for arguments, or the same words over and over, f
 raises a ProviderError whose details say which one it was (`breaker`) and what it saw.
 """
 
+import re
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from tailrace.schema.errors import ProviderError
@@ -18,6 +20,15 @@ _SHORT = 12  # a shorter unit is what rules, padding and tables of zeros are mad
 _LEAST_SHORT_CHARS = 1024 * 1024  # it has to go on for much longer
 _STRIDE = 256  # characters between two looks
 _SHOWN = 80
+
+MOST_ALIKE = 16  # segments in a row, each nearly the one before it:
+ALIKE = 0.8  # so much of their trigrams they have in common (Jaccard)
+MOST_STALE = 8  # segments in a row that together say hardly anything new:
+NEW = 0.2  # so much of their trigrams was not said before them
+_REMEMBERED = 256  # segments
+_LONGEST = 1000  # characters of a segment
+_BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(slots=True)
@@ -110,3 +121,67 @@ class Repetition:
         at = self._tail.rfind(end, 0, len(self._tail) - 1) if before > 0 else -1
         self._unit = self._tail[at - before :] if at >= 0 else ""
         self._run = WINDOW + before - at if at >= 0 else 0
+
+
+Trigrams = frozenset[tuple[str, ...]]
+
+
+class Circling(Repetition):
+    """Watches thoughts also for what is not the same but nearly, sentence by sentence or line by line: weak models turn
+    one over and over. Tables and code are that, too, and good thoughts may be: it is there for providers whose quirks
+    ask for it. Segments of less than three words are passed over."""
+
+    __slots__ = ("_ahead", "_alike", "_known", "_segments")
+
+    def __init__(self, item: str) -> None:
+        super().__init__(item)
+        self._ahead = ""
+        self._segments: deque[Trigrams] = deque()
+        self._known: Counter[tuple[str, ...]] = Counter()  # in how many of the remembered segments
+        self._alike = 1
+
+    def take(self, piece: str) -> None:
+        """See Repetition."""
+        super().take(piece)
+        *segments, self._ahead = _BREAK.split(self._ahead + piece)
+        if len(self._ahead) > _LONGEST:
+            segments.append(self._ahead)
+            self._ahead = ""
+        for segment in segments:
+            self._weigh(segment)
+
+    def _weigh(self, segment: str) -> None:
+        words = _WORD.findall(segment.lower())
+        said: Trigrams = frozenset(zip(words, words[1:], words[2:], strict=False))
+        if not said:
+            return
+        before = self._segments[-1] if self._segments else frozenset()
+        self._alike = self._alike + 1 if len(said & before) >= ALIKE * len(said | before) else 1
+        self._remember(said)
+        if self._alike >= MOST_ALIKE:
+            self._break_off("each much like the one before", self._alike, segment)
+        recent = list(self._segments)[-MOST_STALE:]
+        if len(self._segments) > MOST_STALE and _novelty(recent, self._known) <= NEW:
+            self._break_off("with hardly anything new", MOST_STALE, segment)
+
+    def _remember(self, said: Trigrams) -> None:
+        self._segments.append(said)
+        self._known.update(said)
+        if len(self._segments) > _REMEMBERED:
+            for trigram in self._segments.popleft():
+                self._known[trigram] -= 1
+                if not self._known[trigram]:
+                    del self._known[trigram]
+
+    def _break_off(self, how: str, segments: int, last: str) -> None:
+        raise ProviderError(
+            "repetition",
+            f"the thoughts go round in circles: {segments} sentences in a row {how}: {last.strip()[:_SHOWN]!r}",
+            details={"breaker": "similarity", "segments": segments, "item": self._item},
+        )
+
+
+def _novelty(recent: list[Trigrams], known: Counter[tuple[str, ...]]) -> float:
+    """The share of what `recent` segments say that no segment before them says."""
+    among = Counter(trigram for said in recent for trigram in said)
+    return sum(known[trigram] == count for trigram, count in among.items()) / len(among)

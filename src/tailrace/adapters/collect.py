@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from tailrace.adapters.base import Callee, DecodeContext
-from tailrace.adapters.breakers import BlankArguments, Repetition
+from tailrace.adapters.breakers import BlankArguments, Circling, Repetition
 from tailrace.adapters.pieces import Pieces
 from tailrace.adapters.reading import Json, as_text
 from tailrace.schema.events import ItemCancelled, ItemDelta, ItemDone, ItemStart, Payload, ProviderEvent
 from tailrace.schema.items import FunctionCallItem, ItemType, Opaque, OutputItem
-
-_TEXTS: frozenset[ItemType] = frozenset({"message", "reasoning"})
 
 
 class OpenItem:
@@ -109,6 +107,8 @@ class Collector:
         self.calls = 0
         self.blanks = BlankArguments()
         self.heals: Sequence[str] = context.quirks.get("heal") or ()
+        thoughts = Circling if context.quirks.get("circling") else Repetition
+        self._watches: dict[ItemType, type[Repetition]] = {"message": Repetition, "reasoning": thoughts}
         self._context = context
         self._ids: set[str] = set()
         self._count = 0
@@ -146,7 +146,8 @@ class Collector:
             provider_type=provider_type,
             kind="custom" if is_custom or callee.takes_text else None,
         )
-        watched = Repetition(item_id) if item_type in _TEXTS else None
+        watch = self._watches.get(item_type)
+        watched = watch(item_id) if watch is not None else None
         item = OpenItem(self, start, wanted_id if wanted_id and wanted_id != item_id else None, watched)
         if not (self.heals and item_type == "message"):  # of what looks like a message, the first words will tell
             item.begin()

@@ -94,7 +94,11 @@ _QUOTA = re.compile(
 )
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
-_KEY = re.compile(r"\b(?:sk|pk|gsk|xai|key|r8|hf)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|(?<=Bearer )\S+", re.IGNORECASE)
+_KEY = re.compile(
+    r"\b(?:sk|pk|gsk|xai|key|r8|hf)[-_][\w*.-]{8,}|\bAIza[\w-]{10,}|(?<=Bearer )\S+"
+    r"|(?<=\bapi_key: )\w{16,}",  # LiteLLM's proxy names a key by its digest
+    re.IGNORECASE,
+)
 _MAY_OVERFLOW = frozenset({"invalid_request", "too_large", "provider_error", "server_error"})
 _MUTE = frozenset({400, 413})  # the statuses with which some hosts refuse a prompt that is too long, without a word
 

@@ -14,6 +14,9 @@ from tailrace.schema.events import Payload, ProviderEvent, StepDone, UsageUpdate
 
 _TELLING = frozenset({StepDone, UsageUpdate, ProviderEvent})  # the others, nearly all, go by untouched
 
+# Vertex AI's words for the tier that it served: standard, where it had no place in the one that was asked for.
+_TRAFFIC = {"ON_DEMAND": "default", "ON_DEMAND_PRIORITY": "priority", "ON_DEMAND_FLEX": "flex"}
+
 
 class Pricing:
     """Prices the payloads of one call. `tier` is the service tier that was asked for; the one that is served holds."""
@@ -40,7 +43,7 @@ class Pricing:
 
     def _listen(self, data: object) -> None:
         if isinstance(data, dict):
-            self._tier = text_in(data, "service_tier") or self._tier
+            self._tier = text_in(data, "service_tier") or _TRAFFIC.get(text_in(data, "trafficType")) or self._tier
             self._written_1h = (
                 count_in(dict_in(data, "cache_creation"), "ephemeral_1h_input_tokens") or self._written_1h
             )  # fmt: skip

@@ -70,6 +70,7 @@ WIRES: dict[str, Wire] = {
             callees=gemini_request.callees,
             path=gemini_request.path,
             auth="x-goog-api-key",
+            own_headers=gemini_request.own_headers,
         ),
         Wire(
             name=bedrock_request.NAME,

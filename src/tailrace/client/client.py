@@ -40,18 +40,30 @@ class Client:
     """`async with Client("http://127.0.0.1:4010") as client: …`.
 
     `attempts` failures in a row end a stream; `retry_s` is the wait after the first, doubled with each, at most 5 s.
+    `silence_s`: a connection that brings not a byte for so long is lost; a server has something to say more often
+    (`server.keep_alive_s`).
     """
 
-    def __init__(self, url: str, api_key: str | None = None, *, attempts: int = 30, retry_s: float = 0.2) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        attempts: int = 30,
+        retry_s: float = 0.2,
+        silence_s: float = 60.0,
+    ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._attempts = attempts
         self._retry_s = retry_s
+        self._silence_s = silence_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=self._silence_s)
+        connector = aiohttp.TCPConnector(limit=0)  # a connection per stream, and those are the user's to limit
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, connector=connector)
         return self
 
     async def __aexit__(

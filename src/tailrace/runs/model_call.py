@@ -57,7 +57,7 @@ class ModelCaller:
         That `step_done` says `error` where the step is to be tried again: then something of it was seen, and the caller
         goes on with a new one, with the same `tries`.
         """
-        turn = self.traffic.turn(provider, writer.thread_id)
+        turn, retries = self.traffic.turn(provider, writer.thread_id), provider.patience.retries(self.retries)
         clock = asyncio.get_running_loop().time
         seen = len(writer.state.item_ids)
         while True:
@@ -67,7 +67,7 @@ class ModelCaller:
             except ProviderError as error:
                 tries.empty += isinstance(error, _Empty)
                 shown, elsewhere = shown_of(writer.state, seen), turn.elsewhere(error)
-                remedy = recover(error, shown, tries, clock(), self.retries, random.random, elsewhere=elsewhere)
+                remedy = recover(error, shown, tries, clock(), retries, random.random, elsewhere=elsewhere)
                 match remedy:
                     case GiveUp() if isinstance(error, _Empty):
                         await writer.append(retell(error.payloads), trace)
@@ -119,9 +119,10 @@ class ModelCaller:
         decoder = WIRES[provider.wire].decoder(context)
         price = price_of(provider.prices, request.model_id)
         pricing = Pricing(price, request.generation.service_tier) if price else None
+        limits = provider.patience.limits(self.timeouts)
         async with turn.key(self.timeouts.first_event_s) as key:
             call = await self._prepared(provider, request, key, trace)
-            async with self.upstream.open(call, self.timeouts, turn.heard) as reply:
+            async with self.upstream.open(call, limits, turn.heard) as reply:
                 await _pump(decoder, pricing, reply, writer, trace, retell)
             if decoder.error is not None:
                 raise decoder.error

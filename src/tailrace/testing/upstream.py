@@ -37,6 +37,7 @@ _MAX_BODY = 64 * 1024 * 1024
 _FLUSH_BYTES = 16 * 1024
 _BYTES_PER_TOKEN = 4
 _SHUTDOWN_S = 0.1
+_BACKLOG = 2048  # connections that wait to be taken: beyond it the kernel lets a client wait for nothing
 _MODEL = "demo"
 
 
@@ -107,7 +108,7 @@ class ScriptedUpstream:
         app.router.add_get("/v1/models", _models)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=_BACKLOG).start()
         self._port = self._runner.addresses[0][1]
         return self
 

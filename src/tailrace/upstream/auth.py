@@ -7,6 +7,7 @@ A wire names the scheme that its provider's own endpoint takes (`Wire.auth`); a 
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
@@ -15,6 +16,8 @@ from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.upstream import aws
 from tailrace.upstream.google_adc import GoogleTokens
+
+_AWS_KEY = "AWS_BEARER_TOKEN_BEDROCK"
 
 
 class Unsigned(Struct, frozen=True):
@@ -33,14 +36,24 @@ class Unsigned(Struct, frozen=True):
         return []
 
 
-Scheme = Callable[[Unsigned], Awaitable[dict[str, str]]]
+def _keeps_nothing(environ: Mapping[str, str]) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """`headers` are those of a call. `forget`: who calls by what stands in or around this environment was refused:
+    is there something else to be found, now that what was found before is forgotten?"""
+
+    headers: Callable[[Unsigned], Awaitable[dict[str, str]]]
+    forget: Callable[[Mapping[str, str]], bool] = _keeps_nothing
 
 
 def _with_key(header: str, form: str = "{}") -> Scheme:
     async def headers(call: Unsigned) -> dict[str, str]:
         return {header: form.format(call.key)} if call.key else {}
 
-    return headers
+    return Scheme(headers)
 
 
 def _google_adc() -> Scheme:
@@ -49,7 +62,7 @@ def _google_adc() -> Scheme:
     async def headers(call: Unsigned) -> dict[str, str]:
         return await tokens.headers(call.environ)
 
-    return headers
+    return Scheme(headers, tokens.forget)
 
 
 async def _with_account(call: Unsigned) -> dict[str, str]:
@@ -71,10 +84,14 @@ async def _with_account(call: Unsigned) -> dict[str, str]:
 
 async def _aws(call: Unsigned) -> dict[str, str]:
     """A key of Bedrock's as it is; without one, a signature of the call (aws.py). Raises ProviderError."""
-    key = call.key or call.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    key = call.key or call.environ.get(_AWS_KEY)
     if key:
         return {"authorization": f"Bearer {key}"}
     return await asyncio.to_thread(aws.signed, call.url, call.body, call.environ)
+
+
+def _forget_aws(environ: Mapping[str, str]) -> bool:
+    return not environ.get(_AWS_KEY) and aws.forget(environ)
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -84,6 +101,6 @@ SCHEMES: dict[str, Scheme] = {
     "cf-aig-authorization": _with_key("cf-aig-authorization", "Bearer {}"),
     "x-goog-api-key": _with_key("x-goog-api-key"),
     "google-adc": _google_adc(),
-    "chatgpt": _with_account,
-    "aws": _aws,
+    "chatgpt": Scheme(_with_account),
+    "aws": Scheme(_aws, _forget_aws),
 }

@@ -47,6 +47,13 @@ def signed(url: str, body: bytes, environ: Mapping[str, str]) -> dict[str, str]:
     return dict(request.headers.items())
 
 
+def forget(environ: Mapping[str, str]) -> bool:
+    """The credentials were refused: what botocore found is looked for anew, unless they stood in the environment
+    itself, where there are no others."""
+    _found.cache_clear()
+    return not environ.get("AWS_ACCESS_KEY_ID")
+
+
 def _credentials(environ: Mapping[str, str]) -> Any:
     """Those of the environment that was given, or else what botocore finds in the process's own and around it."""
     from botocore.credentials import EnvProvider

@@ -56,6 +56,11 @@ class GoogleTokens:
             kept = await self._ask(file)
         return dict(kept.headers)
 
+    def forget(self, environ: Mapping[str, str]) -> bool:
+        """The token was refused, as one that was revoked before its end: the next call asks for another."""
+        self._kept.pop(_file(environ), None)
+        return True
+
     async def _ask(self, file: str) -> _Token:
         """Ask Google, once for all who wait; that one of them goes does not end it."""
         task = self._asking.get(file)

@@ -36,7 +36,12 @@ _OF_CODE: dict[str, Reason] = {
 }
 # Errors that another key may be spared. (What is refused to one key, a model say, does not make it rest.)
 _OF_THE_KEY = Fault.RATE_LIMIT | Fault.QUOTA | Fault.AUTH
-_CONCURRENT = re.compile(r"concurren|parallel requests|simultaneous", re.IGNORECASE)
+_CONCURRENT = re.compile(
+    r"concurren|parallel requests|simultaneous"
+    # LiteLLM's proxy; its older words for this, followed by other limits, are those of any limit.
+    r"|limit type: max_parallel_requests|max parallel request limit reached(?! hit limit)",
+    re.IGNORECASE,
+)
 
 
 class Rest(Struct, frozen=True):

@@ -157,5 +157,11 @@ class Lane:
 
     async def _open(self) -> Link:
         link = await self._connect(self.said)
+        link.task.add_done_callback(lambda _: self._closed(link))
         self.hear(link.headers)
         return link
+
+    def _closed(self, link: Link) -> None:
+        """Conversations are remembered for much longer than their sockets live: nothing of a closed one is kept."""
+        if self.link is link:
+            self.link = None

@@ -61,7 +61,7 @@ async def _ask(upstream: Upstream, provider: Provider, model: str, key: str | No
         return not decoder.done
 
     call = await prepare(provider, request, key, environ)
-    async with upstream.open(call, TIMEOUTS) as reply:
+    async with upstream.open(call, provider.patience.limits(TIMEOUTS)) as reply:
         while not decoder.done and await reply.feed(take):
             pass
     if decoder.error is not None:
@@ -72,7 +72,7 @@ async def _list_models(upstream: Upstream, provider: Provider, key: str | None, 
     unsigned = Unsigned(provider.url(WIRES[provider.wire].models), b"", key, environ)
     call = Call(url=unsigned.url, headers=await signed(provider, unsigned), body=b"", stream=False, method="GET")
     try:
-        async with upstream.open(call, TIMEOUTS):
+        async with upstream.open(call, provider.patience.limits(TIMEOUTS)):
             pass
     except ProviderError as error:
         if error.code != "not_found":

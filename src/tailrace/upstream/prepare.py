@@ -6,7 +6,7 @@ from tailrace.adapters.wires import WIRES, body_of
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidRequest, ProviderError
 from tailrace.schema.request import ModelRequest
-from tailrace.upstream.auth import SCHEMES, Unsigned
+from tailrace.upstream.auth import SCHEMES, Scheme, Unsigned
 from tailrace.upstream.http import Call, Session
 from tailrace.upstream.registry import Provider
 
@@ -35,7 +35,12 @@ async def prepare(provider: Provider, request: ModelRequest, key: str | None, en
 async def signed(provider: Provider, call: Unsigned) -> dict[str, str]:
     """The headers of a call: the wire's, those that say who is calling, the provider's."""
     wire = WIRES[provider.wire]
-    return {**wire.headers, **await SCHEMES[provider.auth or wire.auth](call), **provider.headers}
+    return {**wire.headers, **await scheme_of(provider).headers(call), **provider.headers}
+
+
+def scheme_of(provider: Provider) -> Scheme:
+    """How calls to the provider show who is calling."""
+    return SCHEMES[provider.auth or WIRES[provider.wire].auth]
 
 
 def _session(provider: Provider, request: ModelRequest) -> Session:

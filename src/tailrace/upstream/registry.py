@@ -24,6 +24,7 @@ from tailrace.fold.cost import Price
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, InvalidRequest, SettingsError
 from tailrace.upstream.auth import SCHEMES
+from tailrace.upstream.patience import Patience
 from tailrace.upstream.placeholders import fill_first, names_in
 from tailrace.upstream.prices import listed_prices
 from tailrace.upstream.windows import listed_windows, window_of
@@ -48,6 +49,7 @@ class _Table(Struct, kw_only=True, forbid_unknown_fields=True):
     prices: dict[str, Price] = field(default_factory=dict)
     context_windows: dict[str, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
     max_in_flight: Annotated[int, Meta(ge=1)] | None = None
+    patience: Patience = Patience()
     transport: TransportName = "http"
 
 
@@ -60,7 +62,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     (upstream/auth.py) by which the key does, where it is not the wire's own: the keys are in the first of
     `api_key_env` that is set. `transport` is the way that calls take first. `prices` are those of its models
     (upstream/prices.py), `context_windows` what these take in (upstream/windows.py). `needs`: what must yet be set, in
-    words. `max_in_flight`: calls at a time.
+    words. `max_in_flight`: calls at a time. `patience`: floors under the settings' limits.
     """
 
     provider_id: str
@@ -79,6 +81,7 @@ class Provider(Struct, kw_only=True, frozen=True):
     context_windows: dict[str, int] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     max_in_flight: int | None = None
+    patience: Patience = Patience()
     transport: TransportName = "http"
 
     def __repr__(self) -> str:

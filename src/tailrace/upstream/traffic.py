@@ -6,9 +6,10 @@ Thin state around upstream/keys.py and upstream/limits.py. Keys are looked up wh
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from msgspec import Struct
@@ -17,10 +18,13 @@ from tailrace.schema.errors import ProviderError
 from tailrace.upstream import keys
 from tailrace.upstream.keys import Rest
 from tailrace.upstream.limits import Limit, limits_of
+from tailrace.upstream.prepare import scheme_of
 from tailrace.upstream.registry import Provider, keys_of
 from tailrace.upstream.watchdog import timed_out
 
 logger = structlog.get_logger()
+
+_REFUSED = frozenset({401, 403})
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -57,7 +61,9 @@ class Traffic:
 
     def turn(self, provider: Provider, thread: str) -> "Turn":
         """What a call for this thread does between its attempts."""
-        return Turn(self._line(provider), provider, thread, keys_of(provider, self._environ), self._now)
+        held = keys_of(provider, self._environ)
+        forget = partial(scheme_of(provider).forget, self._environ)
+        return Turn(self._line(provider), provider, thread, held, forget, self._now)
 
     def report(self, provider: Provider) -> Report:
         """How things stand."""
@@ -80,13 +86,23 @@ class Turn:
     """One call's: `key` around each attempt, `heard` for what its answer's headers say, then `elsewhere`; `next_key`
     for what is made ready before."""
 
-    def __init__(self, line: _Line, provider: Provider, thread: str, held: list[str], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        line: _Line,
+        provider: Provider,
+        thread: str,
+        held: list[str],
+        forget: Callable[[], bool],
+        now: Callable[[], int],
+    ) -> None:
         self._line = line
         self._provider_id = provider.provider_id
         self._thread = thread
         self._keys = held
+        self._forget = forget
         self._now = now
         self._tried: set[int] = set()
+        self._renewed = 0  # how often credentials that were found were refused, and others may be found now
 
     def __repr__(self) -> str:
         """Without the keys."""
@@ -101,7 +117,8 @@ class Turn:
         """
         async with self._place(patience_s):
             if not self._keys:
-                yield None
+                with self._renewing():
+                    yield None
                 return
             position = self._choice()
             self._tried.add(position)
@@ -124,7 +141,9 @@ class Turn:
             self._line.limits, self._line.limits_at = limits, now
 
     def elsewhere(self, error: ProviderError) -> bool:
-        """Is it worth another attempt at once, with another key?"""
+        """Is it worth another attempt at once, with another key? Or, once, with credentials that are found anew?"""
+        if not self._keys:
+            return error.code == "authentication" and self._renewed == 1
         return keys.another(len(self._keys), self._line.rests, self._tried, error, self._now())
 
     def _choice(self) -> int:
@@ -146,6 +165,15 @@ class Turn:
             self._line.in_flight -= 1
             if places is not None:
                 places.release()
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        try:
+            yield
+        except ProviderError as error:
+            if error.status in _REFUSED and self._forget():
+                self._renewed += 1
+            raise
 
     def _failed(self, position: int, error: ProviderError) -> None:
         rest = keys.rest_of(error, self._now(), random.random)

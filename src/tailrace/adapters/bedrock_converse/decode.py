@@ -264,9 +264,10 @@ class ConverseDecoder(StreamDecoder):
             item.done(ProviderItem(id=item.id, provider_type=block.kind, data=block.whole()))
 
     def _opaque(self, block: _Thought) -> Opaque | None:
+        """Kinds of this wire alone: a signature by the word of the Messages API would be taken for one of that."""
         if block.redacted:
             return self._collector.opaque("redacted_content", _joined(block.redacted))
-        return self._collector.opaque("signature", block.signature)
+        return self._collector.opaque("reasoning_signature", block.signature)
 
     def _end_message(self) -> None:
         """What comes now is no text: the message is whole, unless a block of it has not stopped."""

@@ -343,7 +343,7 @@ def _thought(item: ReasoningItem, request: ModelRequest) -> list[Block]:
     redacted = returned(item.opaque, "redacted_content", request)
     if redacted is not None:
         return [{"reasoningContent": {"redactedContent": redacted}}]
-    signature = returned(item.opaque, "signature", request)
+    signature = returned(item.opaque, "reasoning_signature", request)
     if signature is None:
         return []
     return [{"reasoningContent": {"reasoningText": {"text": item.content, "signature": signature}}}]

@@ -7,10 +7,11 @@
   gets the word that stands for it.
 - `response_parts`: may a tool's response hold pictures? (Where not, they follow in a turn of the user's.)
 - `call_ids`: may calls and their responses say their ids? (Where not, their order tells which belongs to which.)
-- `service_tier`: may a tier be asked for in the body?
+- `service_tier`: where a tier is asked for: in the "body", in a "header" (Vertex), or nowhere ("no").
 
 Facts: https://ai.google.dev/gemini-api/docs/thinking, https://ai.google.dev/gemini-api/docs/thought-signatures,
-https://ai.google.dev/gemini-api/docs/function-calling, November 2026.
+https://ai.google.dev/gemini-api/docs/function-calling,
+https://cloud.google.com/vertex-ai/generative-ai/docs/priority-paygo, November 2026.
 """
 
 from tailrace.adapters.base import Quirks
@@ -27,7 +28,7 @@ DEFAULTS: Quirks = {
     "signed_calls": True,
     "response_parts": True,
     "call_ids": True,
-    "service_tier": True,
+    "service_tier": "body",
 }
 
 _UNSIGNED: Quirks = {"signed_calls": False, "response_parts": False}

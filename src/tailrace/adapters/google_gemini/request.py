@@ -79,6 +79,7 @@ BEGIN = "(The conversation begins here.)"
 ONE_CALL = "Call at most one function at a time, and wait for its response."
 UNSIGNED = "skip_thought_signature_validator"  # https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 TIERS = {"default": "standard", "standard_only": "standard", "flex": "flex", "priority": "priority"}
+TIER_HEADER = "X-Vertex-AI-LLM-Shared-Request-Type"
 # The provider's own parts, which it wants back in the model's turn.
 OWN_PARTS = frozenset({
     "audioTranscription", "codeExecutionResult", "executableCode", "fileData", "inlineData", "toolCall", "toolResponse",
@@ -119,6 +120,13 @@ def build(request: ModelRequest, quirks: Quirks) -> Json:
     return with_extra(body, generation, NAME)
 
 
+def own_headers(request: ModelRequest, quirks: Quirks) -> dict[str, str]:
+    """The service tier, where the host takes it in a header; the standard one needs no word."""
+    row = look_up(request.model_id, DEFAULTS, MODELS, quirks)
+    tier = TIERS.get(request.generation.service_tier or "", "standard")
+    return {TIER_HEADER: tier} if row["service_tier"] == "header" and tier != "standard" else {}
+
+
 # --- how to answer ----------------------------------------------------------------------------------------------
 
 
@@ -156,9 +164,9 @@ def _tier(generation: Generation, row: Quirks) -> Json:
     tier = generation.service_tier
     if tier in (None, "auto"):
         return {}
-    if tier not in TIERS or not (row["service_tier"] or TIERS[tier] == "standard"):
+    if tier not in TIERS or (row["service_tier"] == "no" and TIERS[tier] != "standard"):
         raise InvalidRequest(f"the provider has no tier {tier!r}", field="service_tier")
-    return {"serviceTier": TIERS[tier]} if row["service_tier"] else {}
+    return {"serviceTier": TIERS[tier]} if row["service_tier"] == "body" else {}
 
 
 def _tools(generation: Generation) -> Json:

@@ -167,7 +167,7 @@ def _complaint(body: Json, memory: Memory) -> str | None:
 
 WIRE = ScriptedWire(
     name="google-gemini",
-    path="/{api:v1beta|v1/projects/[^/]+/locations/[^/]+/publishers/google}/models/{model}:{method}",
+    path="/{api:v1beta|v1(?:/projects/[^/]+/locations/[^/]+)?/publishers/google}/models/{model}:{method}",
     read=_read,
     complaint=_complaint,
     renderer=_Renderer,
