@@ -104,7 +104,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         agents = configured_agents(settings, environ, Outputs(store), broker, mcp.connections if mcp else ())
         runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
-        control = Control(log, Answers(store), start, _reviver(engines, runner))
+        control = Control(log, store, Answers(store), start, _reviver(engines, runner))
         turns = Turns(store, control, tracing)
         projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.next)
         await _start_workers(settings, engines, runner, control, turns, projector, stack)

@@ -224,6 +224,31 @@ async def test_c44_a_long_run_is_replayed_live_and_from_the_archive(tmp_path: Pa
         assert frames((await get(server, f"/api/v2/stream/{run_id}?after=4990"))[1]) == after[4990:]
 
 
+async def test_a_run_whose_log_was_let_go_is_not_begun_anew(tmp_path: Path, upstream: ScriptedUpstream):
+    """Whatever comes late (a cancel, outputs, whoever looks for lost runs): it is over, and is read whole."""
+    upstream.enqueue([Call("weather", "{}", call_id="c1")], [Text("mild")])
+    async with serving(settings(tmp_path, upstream, log={"keep_s": 0}), upstream) as server:
+        client, services = server.client, server.services
+        run_id = (await client.submit(prompt="x", tools=[TOOL]))["run_id"]
+        while (await client.run(run_id)).status != "requires_action":
+            await asyncio.sleep(0.01)
+        early = await services.store.get_run(run_id)
+        await client.outputs(run_id, [{"call_id": "c1", "output": "mild"}])
+        async with asyncio.timeout(20):
+            while await services.log.head(run_id) is not None:
+                await asyncio.sleep(0.02)
+        whole = await collect(client, run_id)
+        await client.cancel(run_id)
+        with pytest.raises(ClientError, match="does not wait"):
+            await client.outputs(run_id, [{"call_id": "c1", "output": "cold"}])
+        await services.control.stop(run_id, "late")
+        await services.control.revive(early)
+        assert await services.log.head(run_id) is None
+        async with asyncio.timeout(20):
+            assert await collect(client, run_id) == whole
+        assert len(upstream.requests) == 2
+
+
 async def collect(client: Client, run_id: str) -> list[SseEvent]:
     return [frame async for frame in client.frames(run_id)]
 

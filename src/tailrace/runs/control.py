@@ -8,19 +8,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, batches
 from tailrace.runs.answers import Answers, check
 from tailrace.runs.drive import opening
 from tailrace.runs.endings import abort, answer, fail
+from tailrace.runs.reopen import reopen
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import Conflict, InvalidRequest, NotFound, NotReady, Sealed, StaleEpoch
 from tailrace.schema.events import ApprovalResolved, Payload, TraceContext
 from tailrace.schema.items import FunctionCallOutputItem
 from tailrace.schema.request import RunRequest
 from tailrace.schema.response import ENDED, ErrorInfo, Resolution, Response
-from tailrace.store.base import StoredRun
+from tailrace.store.base import Store, StoredRun
 
 ATTEMPTS = 5
 CANCELLED = "cancelled by the user"
@@ -45,12 +47,13 @@ class ToolOutput(NamedTuple):
 class Control:
     """Begins, answers and ends runs through their logs."""
 
-    def __init__(self, log: Log, answers: Answers, start: Start, revive: Revive) -> None:
+    def __init__(self, log: Log, store: Store, answers: Answers, start: Start, revive: Revive) -> None:
         self._log = log
+        self._store = store
         self._answers = answers
         self._start = start
         self._revive = revive
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def begin(self, run: StoredRun, trace: TraceContext) -> None:
         """Put a new run's first events in the log, then have it driven. Raises NotReady."""
@@ -172,7 +175,7 @@ class Control:
 
     async def _open(self, run_id: str) -> RunWriter:
         try:
-            return await RunWriter.open(self._log, run_id)
+            return await reopen(self._log, self._store, run_id)
         except Sealed as error:
             raise Conflict(f"run {run_id} has ended", run_id=run_id) from error
 
@@ -186,7 +189,7 @@ class Control:
     async def _call_off(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
         """Begin a run that nobody has begun, and end it."""
         with suppress(Sealed):
-            writer = await RunWriter.open(self._log, run.request.run_id)
+            writer = await reopen(self._log, self._store, run.request.run_id)
             if writer.origin is None:
                 await writer.append(opening(run.request, run.response.created_at), trace)
                 await abort(writer, reason, trace)
@@ -203,7 +206,7 @@ class Control:
 
     async def _end(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None) -> None:
         try:
-            writer = await RunWriter.open(self._log, run_id)
+            writer = await reopen(self._log, self._store, run_id)
         except Sealed:
             return
         if writer.origin is None:
@@ -220,13 +223,9 @@ class Control:
     @asynccontextmanager
     async def _alone(self, run_id: str) -> AsyncIterator[None]:
         """One change of a run at a time in this process; between processes the epoch decides."""
-        lock = self._locks.setdefault(run_id, asyncio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked():
-                self._locks.pop(run_id, None)
+        lock = self._locks.setdefault(run_id, asyncio.Lock())  # there for as long as somebody has it or waits for it
+        async with lock:
+            yield
 
 
 def _open_decisions(state: Reducer, decisions: Mapping[str, Resolution]) -> dict[str, Resolution]:

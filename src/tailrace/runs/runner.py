@@ -10,6 +10,7 @@ import structlog
 from tailrace.log.base import Log
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.endings import fail, finish
+from tailrace.runs.reopen import reopen
 from tailrace.runs.tracing import Tracing
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import LogError, NotReady, Sealed
@@ -67,7 +68,7 @@ class Runner:
         if run.request.run_id in self._driven:
             return
         try:
-            writer = await RunWriter.open(self._log, run.request.run_id)
+            writer = await reopen(self._log, self._driver.store, run.request.run_id)
         except Sealed:
             return
         if writer.state.start is None:
