@@ -91,7 +91,11 @@ class _Output:
         """Grow; what comes while an append is under way goes together with the next."""
         self.grown.append(ItemDelta(item_id=self.item_id, delta_content=text))
         if len(self.grown) == 1:
-            self.group.create_task(self._flush())
+            flush = self._flush()
+            try:
+                self.group.create_task(flush)
+            except RuntimeError:  # the calls are being ended: what a tool still says then is nobody's
+                flush.close()
 
     async def ask(self, question: Question, expires_at: int) -> str:
         """Put a question; returns the id under which it is answered."""

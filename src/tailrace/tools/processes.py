@@ -119,7 +119,7 @@ async def end_all(leader: int, mark: str, spare: Set[int] = frozenset()) -> int:
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:
-    for pid in pids:
+    for pid in sorted(pids):  # parents first: a shell whose command ends goes on with its next one
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
