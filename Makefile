@@ -10,6 +10,8 @@ BIOME = .venv/node/node_modules/.bin/biome
 ARGS ?=
 # Two workers: a test that starts a server has two processes of its own.
 PYTEST = $(BIN)/python -m pytest -q -n 2
+QUICK = tests/schema tests/wire tests/fold tests/adapters tests/dialects tests/pairs \
+	tests/test_house.py tests/test_settings.py tests/test_docs.py tests/api/test_stream.py tests/api/test_threads.py
 # What the API promises, on whatever it stands (`--topology`); the tests left out bring their own nodes.
 API = tests/api --ignore=tests/api/test_scaled.py
 
@@ -46,9 +48,9 @@ test-clients: install  ## real clients against the server: SDKs, frameworks, Cod
 	$(call stage,test,the real clients)
 	@TAILRACE_CLIENTS=.venv-clients $(PYTEST) tests/clients/matrix $(ARGS)
 
-quick: install  ## the tests that are not marked slow
+quick: install  ## the tests of what is pure, the house, and one server's stream: in under a minute
 	$(call stage,test,without the slow ones)
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(if $(ARGS),$(ARGS),$(QUICK))
 
 lint: install  ## style, format, types, import floors, purity, budgets
 	$(call stage,lint,style)
