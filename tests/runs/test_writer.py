@@ -1,5 +1,6 @@
 """The one way into a run's log, with logs that take an offer and logs that do not."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -144,3 +145,19 @@ async def test_an_offer_of_a_stale_writer_is_refused(log):
     with pytest.raises(StaleEpoch):
         await offered()
     assert await told(log) == []
+
+
+async def test_who_stops_waiting_harms_nobody(log):
+    """The log tells what became of an append though its writer's task was cancelled: nothing fails in telling it."""
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    writer = await begun(log)
+    writer.offer([delta("a")], FIRST)
+    settling = asyncio.ensure_future(writer.settle())
+    await asyncio.sleep(0)
+    settling.cancel()
+    await asyncio.wait({settling})
+    await log.append("other", await log.acquire("other"), [delta("x")], FIRST)  # answered behind it
+    assert not failures
+    await writer.append([delta("b")], FIRST)
+    assert await told(log) == [("a", FIRST), ("b", FIRST)]

@@ -99,9 +99,9 @@ class RunWriter:
             self._keep(outcome)
         else:
             self._refusal = outcome
-        if self._landed is not None:
-            self._landed.set_result(None)
-            self._landed = None
+        landed, self._landed = self._landed, None
+        if landed is not None and not landed.done():  # else who waited has been cancelled
+            landed.set_result(None)
         elif self._due and self._refusal is None:
             self._offer_due()
 
