@@ -49,9 +49,9 @@ from tailrace.schema.response import ErrorInfo, Response
 from tailrace.store.base import Store
 from tailrace.upstream.registry import Provider, Registry
 
-# Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
 logger = structlog.get_logger()
 
+# Protocols that show each item's end; in the others, what is said anew would stand behind what was cancelled.
 _ITEMISED: frozenset[Protocol] = frozenset({"native", "responses"})
 
 
