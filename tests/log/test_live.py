@@ -19,7 +19,7 @@ async def test_the_window_is_bounded_in_batches_and_in_bytes() -> None:
     for _ in range(3 * live.WINDOW_BATCHES):
         await log.append("r", epoch, deltas(3), TRACE)
     assert len(run._window) == live.WINDOW_BATCHES
-    assert run.size == sum(map(live.size_of, run._window))
+    assert run.size == sum(len(raw) + 1 for batch in run._window for raw in batch.raw)
     for _ in range(20):
         await log.append("r", epoch, [delta("x" * 100_000)], TRACE)
     assert run.size <= live.WINDOW_BYTES

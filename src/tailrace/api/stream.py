@@ -21,7 +21,6 @@ from tailrace.api.shared_encoding import Encoded
 from tailrace.dialects.base import FULL, Detail, Dialect, View
 from tailrace.dialects.native.encode import NATIVE
 from tailrace.dialects.table import DIALECTS
-from tailrace.log.writer import ends
 from tailrace.runs.reader import RunReader
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import InvalidRequest, NotFound
@@ -130,11 +129,11 @@ async def _pump_shared(sender: Sender, reader: RunReader, asked: Wanted, shared:
     name = asked.dialect.name
 
     def push(batch: Batch) -> bool:
-        return not ends(batch.payloads) and sender.push(batch.memo(name, shared))
+        return not batch.ends and sender.push(batch.memo(name, shared))
 
     async for page in reader.pages(asked.run_id, asked.after, push):
         data = b"".join([batch.memo(name, shared) for batch in page])
-        await sender.write(data, last=ends(page[-1].payloads))
+        await sender.write(data, last=page[-1].ends)
 
 
 async def left(services: Services, run_id: str) -> None:

@@ -20,22 +20,18 @@ from tailrace.schema.items import (
 )
 
 
-class Text:
-    """Text that grows by chunks; reading it joins what has come since the last reading."""
+class Text(list[str]):
+    """Text that grows by chunks, appended as to a list; reading it joins what has come since the last reading."""
 
-    __slots__ = ("_chunks",)
+    __slots__ = ()
 
     def __init__(self, text: str = "") -> None:
-        self._chunks = [text] if text else []
-
-    def add(self, chunk: str) -> None:
-        """Grow by `chunk`."""
-        self._chunks.append(chunk)
+        super().__init__((text,) if text else ())
 
     def __str__(self) -> str:
-        if len(self._chunks) > 1:
-            self._chunks = ["".join(self._chunks)]
-        return self._chunks[0] if self._chunks else ""
+        if len(self) > 1:
+            self[:] = ("".join(self),)
+        return self[0] if self else ""
 
 
 class Draft:
@@ -65,13 +61,13 @@ class Draft:
     def grow(self, delta: ItemDelta) -> None:
         """Take a delta: of the main text, or of a channel. Channels that only the final item shows are passed over."""
         if delta.channel is None:
-            self._main.add(delta.delta_content)
+            self._main.append(delta.delta_content)
         elif delta.channel == "refusal":
-            self._refusal = self._refusal or Text()
-            self._refusal.add(delta.delta_content)
-            self._main.add(delta.delta_content)
+            self._refusal = Text() if self._refusal is None else self._refusal
+            self._refusal.append(delta.delta_content)
+            self._main.append(delta.delta_content)
         elif self.start.item_type == "provider_item":
-            self._side.setdefault(delta.channel, Text()).add(delta.delta_content)
+            self._side.setdefault(delta.channel, Text()).append(delta.delta_content)
 
     def item(self) -> OutputItem:
         """The item as far as it has come."""
@@ -80,7 +76,7 @@ class Draft:
     # --- one builder per item type ------------------------------------------------------------------------------
 
     def _message(self, text: str) -> OutputItem:
-        parts: list[Part] | None = [RefusalPart(refusal=str(self._refusal))] if self._refusal else None
+        parts: list[Part] | None = [RefusalPart(refusal=str(self._refusal))] if self._refusal is not None else None
         return MessageItem(id=self.start.item_id, content=text, origin=self._origin("agent"), parts=parts)
 
     def _reasoning(self, text: str) -> OutputItem:

@@ -109,6 +109,12 @@ class Reducer:
         if seq <= self.last_seq:
             return False
         self.last_seq, self._now = seq, timestamp
+        if type(payload) is ItemDelta and self.status not in ENDED:
+            held = self._items.get(payload.item_id)
+            if type(held) is Draft:  # nearly each event is for one: what follows is for the others
+                held.grow(payload)
+                self._updated_at = max(self._updated_at, timestamp)
+                return True
         handler = _HANDLERS.get(type(payload))
         if (self.start is None) != (type(payload) is ResponseStart) or self.status in ENDED:
             handler = _ignore

@@ -19,6 +19,8 @@ from tailrace.schema.events import Payload, TraceContext
 Push = Callable[[Batch], bool]
 # Takes what became of an append: its batch, or what spoke against it. It must neither raise nor wait.
 Told = Callable[[Batch | TailraceError], None]
+# What has become of an append by now: its batch; True where that will be told; False where nothing was done.
+Offered = Batch | bool
 
 
 class Head(Struct, frozen=True):
@@ -42,11 +44,12 @@ class Log(Protocol):
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """Append all of `payloads` or none. Raises StaleEpoch, Sealed, and NotFound for a log never acquired."""
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
-        """`append` for callbacks. False, and nothing done, where it takes a task. Raises like `append`.
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
+        """`append` for callbacks. The batch, where it is durable by now; False, and nothing done, where it takes a
+        task. Raises like `append`.
 
-        `told` is called once, perhaps before this returns: with the batch when it is durable, or with what spoke
-        against it. What is under way for the run must have been told or awaited.
+        True where it is under way: `told` is called once, perhaps before this returns, with the batch when it is
+        durable, or with what spoke against it. What is under way for the run must have been told or awaited.
         """
 
     async def head(self, run_id: str) -> Head | None:

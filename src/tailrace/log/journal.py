@@ -36,12 +36,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.rows: list[Row] = []
         self.size = 0
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    @property
-    def is_full(self) -> bool:
+        self.is_full = False
         """Is it time to take its rows over?"""
-        return len(self.rows) >= MOST_ROWS or self.size >= MOST_BYTES
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def add(self, row: Row) -> None:
         """One more row; survives the death of the process on return. Raises OSError, and then it is not there."""
@@ -51,11 +48,13 @@ class Journal:
             raise OSError("the journal has no room")
         self.size += len(record)
         self.rows.append(row)
+        self.is_full = self.size >= MOST_BYTES or len(self.rows) >= MOST_ROWS
 
     def clear(self) -> None:
         """The rows stand in the log's own file."""
         self.rows = []
         self.size = 0
+        self.is_full = False
 
     def recover(self, last_id: int) -> list[Row]:
         """What an earlier process has left here and the log's file, whose last row is `last_id`, has not got."""

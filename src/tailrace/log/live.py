@@ -18,19 +18,12 @@ from weakref import WeakValueDictionary
 from tailrace.log.base import Head, Push
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import NotFound, NotReady
-from tailrace.schema.events import ItemDelta
 
 WINDOW_BATCHES = 256
 WINDOW_BYTES = 1 << 20
 TAIL_PAGE = 256  # events per page of a tail behind the window: what a stalled reader may hold on to
 PAGE_BYTES = 1 << 18
-_GROWTH = frozenset({ItemDelta})
 GROWTH_MS = 2000  # how long a run may grow before it counts as changed
-
-
-def size_of(batch: Batch) -> int:
-    """The bytes of a batch's payloads, a line each."""
-    return sum(map(len, batch.raw)) + len(batch.raw)
 
 
 def last_seq_of(batch: Batch) -> int:
@@ -46,7 +39,7 @@ def page(batches: Iterable[Batch], after: int, limit: int) -> list[Batch]:
         part = batch.after(after)
         taken.append(part)
         events += part.last_seq - part.first_seq + 1
-        size += size_of(part)
+        size += part.size
         if events >= limit or size >= PAGE_BYTES:
             break
     return taken
@@ -55,11 +48,6 @@ def page(batches: Iterable[Batch], after: int, limit: int) -> list[Batch]:
 def unknown(run_id: str) -> NotFound:
     """The error for a run that has no log."""
     return NotFound(f"there is no log of run {run_id!r}")
-
-
-def _grows(batch: Batch) -> bool:
-    """Does it do no more than let items grow?"""
-    return _GROWTH.issuperset(map(type, batch.payloads))
 
 
 class _Waiter:
@@ -116,10 +104,10 @@ class LiveRun:
             self.last_seq = last_seq
         self.sealed = self.sealed or sealed
 
-    def publish(self, batch: Batch, size: int) -> None:
-        """Show a committed batch of `size` bytes to the tails."""
+    def publish(self, batch: Batch) -> None:
+        """Show a committed batch to the tails."""
         self._window.append(batch)
-        self.size += size
+        self.size += batch.size
         if self.size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
             self._trim()
         self.known = True
@@ -136,7 +124,7 @@ class LiveRun:
     def _trim(self) -> None:
         window = self._window
         while len(window) > 1 and (len(window) > WINDOW_BATCHES or self.size > WINDOW_BYTES):
-            self.size -= size_of(window.popleft())
+            self.size -= window.popleft().size
 
     def batch_after(self, seq: int) -> Batch | None:
         """The part behind `seq` of the batch that holds it; None where the window does not reach there."""
@@ -206,11 +194,11 @@ class Live:
         """The run's live end, if somebody holds it."""
         return self._runs.get(run_id)
 
-    def publish(self, run: LiveRun, batch: Batch, size: int) -> None:
-        """Show a committed batch of `size` bytes to the run's tails, and to `changed` where something begins or ends in
+    def publish(self, run: LiveRun, batch: Batch) -> None:
+        """Show a committed batch to the run's tails, and to `changed` where something begins or ends in
         it, or the run has grown for GROWTH_MS. O(1) besides the waking."""
-        run.publish(batch, size)
-        if batch.timestamp - run.told >= GROWTH_MS or not _grows(batch):
+        run.publish(batch)
+        if not batch.grows or batch.timestamp - run.told >= GROWTH_MS:
             run.told = batch.timestamp
             self._changed.add(run.run_id)
             if self._on_change is not None:

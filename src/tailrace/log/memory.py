@@ -4,9 +4,9 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 
-from tailrace.log.base import Head, Push, Told
+from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
-from tailrace.log.live import Live, last_seq_of, page, size_of, unknown
+from tailrace.log.live import Live, last_seq_of, page, unknown
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
@@ -50,10 +50,9 @@ class MemoryLog:
         await asyncio.sleep(0)  # as with a durable log, readers get their turn at each append
         return batch
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
         """See `Log.offer`."""
-        told(self._append(run_id, epoch, payloads, trace))
-        return True
+        return self._append(run_id, epoch, payloads, trace)
 
     def _append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         self._live.check_open()
@@ -64,7 +63,7 @@ class MemoryLog:
             raise unknown(run_id)
         batch = run.writer.append(epoch, list(payloads), raw, trace, self._clock())
         run.batches.append(batch)
-        self._live.publish(run.writer.live, batch, size_of(batch))
+        self._live.publish(run.writer.live, batch)
         if run.writer.sealed:
             run.writer.live.seal()
         return batch

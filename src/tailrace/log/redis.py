@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from tailrace.log.base import Head, Push, Told
+from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.live import PAGE_BYTES, Live, unknown
 from tailrace.log.redis_appender import Appender, EventsLost
 from tailrace.log.redis_client import Redis, Subscriber
@@ -91,7 +91,7 @@ class RedisLog:
         appender.append(payloads, raw, trace, partial(_settle, appended), wanted=lambda: not appended.done())
         return await appended
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
         """See `Log.offer`: `told` is called with Redis's answer."""
         self._live.check_open()
         check_payloads(payloads)

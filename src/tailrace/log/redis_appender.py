@@ -18,11 +18,11 @@ import structlog
 from hiredis import ReplyError
 
 from tailrace.log.base import Told
-from tailrace.log.live import Live, LiveRun, size_of, unknown
+from tailrace.log.live import Live, LiveRun, unknown
 from tailrace.log.redis_client import Redis, refused
 from tailrace.log.redis_keys import append_command, head_from, head_query, keys_of
 from tailrace.log.redis_link import pack
-from tailrace.log.writer import Clock, ends
+from tailrace.log.writer import Clock
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import LogError, NotReady, Sealed, StaleEpoch, TailraceError
 from tailrace.schema.events import Payload, TraceContext
@@ -140,8 +140,8 @@ class Appender:
         self._queue.popleft()
         self.last_seq = batch.last_seq
         self._generation = self._redis.commands.generation
-        self._live.publish(self.run, batch, size_of(batch))
-        if ends(batch.payloads):
+        self._live.publish(self.run, batch)
+        if batch.ends:
             self.run.seal()
             self._lose(None)
         else:

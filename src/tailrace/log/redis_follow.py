@@ -15,7 +15,7 @@ from weakref import finalize
 import structlog
 
 from tailrace.log.base import Head
-from tailrace.log.live import TAIL_PAGE, Live, LiveRun, size_of
+from tailrace.log.live import TAIL_PAGE, Live, LiveRun
 from tailrace.log.redis_client import QUICK_S, Redis, Subscriber
 from tailrace.log.redis_keys import Keys, batch_from, head_from, head_query, keys_of
 from tailrace.log.redis_link import pack
@@ -132,7 +132,7 @@ class Followers:
         elif followed is not None and run is not None and run.known:
             batch, sealed = batch_from(run_id, message)
             if batch.first_seq == run.last_seq + 1:
-                run.publish(batch, size_of(batch))
+                run.publish(batch)
             self._reach(run, followed, batch.last_seq, sealed)
 
     def _deleted(self, run_id: str) -> None:
@@ -163,7 +163,7 @@ class Followers:
                 break  # deleted, or lost: where it was the latter, its writer will append it again
             for batch in page:
                 if batch.last_seq > run.last_seq:
-                    run.publish(batch.after(run.last_seq), size_of(batch))
+                    run.publish(batch.after(run.last_seq))
         followed.mending = None
         if run.last_seq >= followed.target:
             self._reach(run, followed, run.last_seq, sealed=False)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from tailrace.log.base import Head
 from tailrace.log.redis_client import DIGESTS
 from tailrace.log.redis_link import pack
-from tailrace.log.writer import ends
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import TraceContext
 
@@ -43,7 +42,7 @@ def append_command(keys: Keys, epoch: int, node_id: str, batch: Batch) -> bytes:
     trace = batch.trace
     return pack(
         b"EVALSHA", _APPEND, b"2", keys.events, keys.meta, epoch, node_id, batch.first_seq, batch.last_seq,
-        int(ends(batch.payloads)), batch.timestamp, trace.traceparent, trace.tracestate or b"", keys.channel,
+        int(batch.ends), batch.timestamp, trace.traceparent, trace.tracestate or b"", keys.channel,
         b"\n".join(batch.raw),
     )  # fmt: skip
 

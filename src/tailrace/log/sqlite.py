@@ -32,15 +32,15 @@ from typing import Any, TypeVar
 import structlog
 
 from tailrace.log import sqlite_file as sql
-from tailrace.log.base import Head, Push, Told
+from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
 from tailrace.log.journal import Row
 from tailrace.log.live import Live, unknown
-from tailrace.log.writer import Clock, Writer, check_payloads, ends, wall_clock
+from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import LogError, NotReady, RequestError, TailraceError
-from tailrace.schema.events import Payload, TraceContext
+from tailrace.schema.events import ENDING, GROWING, Payload, TraceContext
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class _Transaction:
         self.now = now
         self.statements: list[tuple[str, tuple[Any, ...]]] = []
         self.batches: list[Row] = []
-        self.published: list[tuple[Writer, Batch, int]] = []
+        self.published: list[tuple[Writer, Batch]] = []
         self.acquired: dict[str, int] = {}
         self.forgotten: set[str] = set()
 
@@ -129,22 +129,21 @@ class SqliteLog:
         committed: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
         return committed
 
-    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> bool:
+    def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
         """See `Log.offer`."""
-        batch = self._journaled(run_id, epoch, payloads, trace)
-        if batch is None:
-            return False
-        told(batch)
-        return True
+        return self._journaled(run_id, epoch, payloads, trace) or False
 
     def _journaled(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
         """Append into the journal; None, and nothing done, for an append that changes more than `batches`, or has to
         wait. Raises as `append` does."""
-        check_payloads(payloads)
-        writer = self._writers.get(run_id)
-        if writer is None or ends(payloads) or self._group or self._closed or self._journal.is_full:
-            return None
         payloads = tuple(payloads)  # the caller may go on with its list
+        if not GROWING.issuperset(map(type, payloads)):
+            check_payloads(payloads)
+            if type(payloads[-1]) in ENDING:
+                return None
+        writer = self._writers.get(run_id)
+        if writer is None or self._group or self._closed or self._journal.is_full:
+            return None
         raw = list(map(codec.encode, payloads))
         rest = b"\n".join(raw)
         if len(rest) > LARGE_BYTES:
@@ -156,7 +155,8 @@ class SqliteLog:
             self._last_id -= 1
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
-        self._live.publish(writer.live, batch, len(rest) + 1)
+        batch.size = len(rest) + 1
+        self._live.publish(writer.live, batch)
         if len(self._journal.rows) == 1:
             self._checkpoints.written(0)
         return batch
@@ -292,7 +292,7 @@ class SqliteLog:
             self._write(transaction)
         except Exception as error:
             self._last_id = last_id
-            self._roll_back([*transaction.acquired, *(batch.run_id for _, batch, _ in transaction.published)])
+            self._roll_back([*transaction.acquired, *(batch.run_id for _, batch in transaction.published)])
             raise NotReady(f"the log cannot be written: {error}") from error
         self._publish(transaction)
         return outcomes
@@ -318,9 +318,9 @@ class SqliteLog:
             self._write(_Transaction(self._clock()))
 
     def _publish(self, transaction: _Transaction) -> None:
-        for writer, batch, size in transaction.published:
-            self._live.publish(writer.live, batch, size)
-            if writer.sealed and batch.last_seq == writer.last_seq:
+        for writer, batch in transaction.published:
+            self._live.publish(writer.live, batch)
+            if batch.ends:
                 writer.live.seal()
                 self._keep_ended(writer)
         for run_id, epoch in transaction.acquired.items():
@@ -366,7 +366,8 @@ class SqliteLog:
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
         transaction.batches.append(self._row(writer, batch, rest))
-        transaction.published.append((writer, batch, len(rest) + 1))
+        batch.size = len(rest) + 1
+        transaction.published.append((writer, batch))
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch

@@ -10,11 +10,9 @@ from tailrace.log.base import Head
 from tailrace.log.live import LiveRun
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import Sealed, StaleEpoch
-from tailrace.schema.events import TERMINAL, Payload, TraceContext
+from tailrace.schema.events import ENDING, Payload, TraceContext
 
 Clock = Callable[[], int]  # milliseconds since the epoch
-
-_ENDS = frozenset(TERMINAL)
 
 
 def wall_clock() -> int:
@@ -26,13 +24,8 @@ def check_payloads(payloads: Sequence[Payload]) -> None:
     """Raises ValueError for an append of nothing, and for a terminal event that is not the last: bugs of the caller."""
     if not payloads:
         raise ValueError("an append holds at least one event")
-    if len(payloads) > 1 and not _ENDS.isdisjoint(map(type, payloads[:-1])):
+    if len(payloads) > 1 and not ENDING.isdisjoint(map(type, payloads[:-1])):
         raise ValueError("a terminal event must be the last of its append")
-
-
-def ends(payloads: Sequence[Payload]) -> bool:
-    """Is the last one of these terminal?"""
-    return type(payloads[-1]) in _ENDS
 
 
 class Writer:
@@ -73,5 +66,5 @@ class Writer:
             self.timestamp = now
         batch = Batch(self.live.run_id, self.last_seq + 1, self.timestamp, trace, payloads=payloads, raw=raw)
         self.last_seq = batch.last_seq
-        self.sealed = ends(payloads)
+        self.sealed = batch.ends
         return batch

@@ -26,7 +26,7 @@ from tailrace.upstream.traffic import Traffic, Turn
 from tailrace.upstream.transport import Reply, Transport
 
 _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited for
-_FACTS = frozenset({ProviderEvent, UsageUpdate})
+_FACTS = frozenset({ProviderEvent, UsageUpdate})  # about the answer: no progress of it
 
 # What the log is told of an answer, where that is not the answer itself.
 Retell = Callable[[Sequence[Payload]], list[Payload]]
@@ -166,7 +166,7 @@ async def _pump(
             shown = writer.grammar.item_count > before
             if not shown and is_empty(payloads):
                 raise _Empty(payloads)
-        if _is_progress(payloads, writer):
+        if not _FACTS.issuperset(map(type, payloads)) or _is_at_work(writer):
             reply.progress()
         return writer.offer(retell(payloads), trace) and not decoder.done
 
@@ -181,8 +181,6 @@ async def _pump(
     reply.is_complete = decoder.error is None
 
 
-def _is_progress(payloads: list[Payload], writer: RunWriter) -> bool:
-    """Items are; facts about the answer are none, unless a provider's own tool is at work: it has no other news."""
-    if _FACTS.issuperset(map(type, payloads)):
-        return "provider_item" in writer.grammar.open_items.values()
-    return True
+def _is_at_work(writer: RunWriter) -> bool:
+    """Is a tool of the provider's own at work? It has no other news than facts."""
+    return "provider_item" in writer.grammar.open_items.values()

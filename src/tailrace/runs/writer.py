@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tailrace.fold.draft import start_of
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, Offered, batches
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import TailraceError
@@ -84,13 +84,16 @@ class RunWriter:
         return self._under_way and sum(len(due) for due, _ in self._due) < MOST_DUE
 
     def _is_taken(self, payloads: list[Payload], trace: TraceContext) -> bool:
-        self._under_way = True
-        taken = False
+        """Is it in the log, or on its way?"""
+        self._under_way = True  # it may be told at once
+        offered: Offered = False
         try:
-            taken = self._log.offer(self.run_id, self.epoch, payloads, trace, self._told)
+            offered = self._log.offer(self.run_id, self.epoch, payloads, trace, self._told)
         finally:
-            self._under_way = self._under_way and taken
-        return taken
+            self._under_way = self._under_way and offered is True
+        if isinstance(offered, Batch):
+            self._keep(offered)
+        return offered is not False
 
     def _told(self, outcome: Batch | TailraceError) -> None:
         """The log has told what became of what was under way."""

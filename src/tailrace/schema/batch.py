@@ -9,20 +9,39 @@ from typing import Any
 
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson
-from tailrace.schema.events import Event, Payload, ProviderEvent, TraceContext
+from tailrace.schema.events import ENDING, GROWING, Event, Payload, ProviderEvent, TraceContext
 
 UNREADABLE = "unreadable"
 
 
 class Batch:
     """Events `first_seq` to `last_seq` of `run_id`: `payloads` as values (brought up to date, see
-    `codec.decode_payload`), `raw` as JSON as it rests; either is made from the other when first asked for."""
+    `codec.decode_payload`), `raw` as JSON as it rests; either is made from the other when first asked for.
+
+    `grows`: it does no more than let items grow, as nearly every batch does. `ends`: its last event ends the run.
+    `size`: the bytes of its payloads, a line each.
+    """
 
     # What is not known yet is an empty slot, which `__getattr__` fills: what is known is had without a call.
-    __slots__ = ("_frames", "first_seq", "last_seq", "payloads", "raw", "run_id", "timestamp", "trace")
+    __slots__ = (
+        "_frames",
+        "ends",
+        "first_seq",
+        "grows",
+        "last_seq",
+        "payloads",
+        "raw",
+        "run_id",
+        "size",
+        "timestamp",
+        "trace",
+    )
 
     payloads: Sequence[Payload]
     raw: Sequence[bytes]
+    grows: bool
+    ends: bool
+    size: int
 
     def __init__(
         self,
@@ -44,6 +63,8 @@ class Batch:
         self.trace = trace
         if payloads is not None:
             self.payloads = payloads
+            self.grows = GROWING.issuperset(map(type, payloads))
+            self.ends = not self.grows and type(payloads[-1]) in ENDING
         if raw is not None:
             self.raw = raw
         self._frames: dict[str, bytes] = {}
@@ -53,6 +74,12 @@ class Batch:
             self._decode()
         elif name == "raw":
             self.raw = [codec.encode(payload) for payload in self.payloads]
+        elif name == "size":
+            self.size = sum(map(len, self.raw)) + len(self.raw)
+        elif name == "grows":
+            self.grows = GROWING.issuperset(map(type, self.payloads))
+        elif name == "ends":
+            self.ends = type(self.payloads[-1]) in ENDING
         return object.__getattribute__(self, name)
 
     def _decode(self) -> None:

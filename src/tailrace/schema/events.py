@@ -217,6 +217,8 @@ Payload = (
 )
 
 TERMINAL = (ResponseDone, ResponseError, TurnAborted)
+ENDING: frozenset[type] = frozenset(TERMINAL)
+GROWING: frozenset[type] = frozenset({ItemDelta})  # what only lets items grow
 
 
 _TYPES: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Payload)}

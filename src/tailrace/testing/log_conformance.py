@@ -83,7 +83,10 @@ def offer(log: Log, run_id: str, epoch: int, payloads: Sequence[Payload]) -> "as
         else:
             outcome.set_exception(said)
 
-    return outcome if log.offer(run_id, epoch, payloads, TRACE, told) else None
+    offered = log.offer(run_id, epoch, payloads, TRACE, told)
+    if isinstance(offered, Batch):
+        outcome.set_result(offered)
+    return outcome if offered else None
 
 
 async def refused(awaitable: Awaitable[Any], error: type[TailraceError]) -> TailraceError:

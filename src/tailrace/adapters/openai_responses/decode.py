@@ -120,13 +120,15 @@ class ResponsesDecoder(StreamDecoder):
         self._usage: Json = {}
 
     def _event(self, event: Json) -> None:
-        name = text_in(event, "type")
-        handler = _EVENTS.get(name)
+        name = event.get("type")
+        handler = _EVENTS.get(name) if isinstance(name, str) else None
         if handler is not None:
             handler(self, event)
-        elif name in _QUIET:
             return
-        elif not name and event.get("error"):
+        name = text_in(event, "type")
+        if name in _QUIET:
+            return
+        if not name and event.get("error"):
             self._on_error(event)
         else:
             self._collector.event(name or "event", event)
@@ -156,11 +158,11 @@ class ResponsesDecoder(StreamDecoder):
 
         A delta whose item was never announced announces it; one that names nothing belongs to the newest.
         """
-        kind = _KINDS.get(wire_type, "provider_item")
-        index = index_in(event, "output_index")
-        slot = self._by_index.get(index) if index is not None else None
+        index = event.get("output_index")
+        slot = self._by_index.get(index) if type(index) is int else None
         if slot is None or slot.wire_id != event.get("item_id"):  # else both say the same, as they should
-            slot = self._sought(text_in(event, "item_id"), index, wire_type)
+            slot = self._sought(text_in(event, "item_id"), index_in(event, "output_index"), wire_type)
+        kind = _KINDS.get(wire_type, "provider_item")
         return slot if slot is not None and slot.item.is_open and slot.kind == kind else None
 
     def _sought(self, wire_id: str, index: int | None, wire_type: str) -> _Slot | None:
@@ -279,13 +281,15 @@ class ResponsesDecoder(StreamDecoder):
         if slot is None or slot.message is None:
             self._late(event)
             return
-        key = index_in(event, "content_index") or 0
+        key = event.get("content_index")
+        key = key if type(key) is int else 0
         if "delta" not in event:
             slot.message.text(key, _rest(event, "text", slot.message.sent(key)))
             return
-        slot.message.text(key, text_in(event, "delta"))
-        logprobs = list_in(event, "logprobs")
-        if logprobs:
+        delta, logprobs = event["delta"], event.get("logprobs")
+        if isinstance(delta, str):
+            slot.message.text(key, delta)
+        if logprobs and isinstance(logprobs, list):
             slot.message.logprobs(key, logprobs)
 
     def _on_refusal(self, event: Json) -> None:
