@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
+from weakref import ref
 
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -29,7 +30,7 @@ class StreamingProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._should_upgrade():
             return  # a WebSocket's: another protocol takes over
         scope = cast("dict[str, Any]", self.scope)
-        scope.setdefault("extensions", {})[_EXTENSION] = partial(_write, self.cycle)
+        scope.setdefault("extensions", {})[_EXTENSION] = partial(_write, ref(self.cycle))  # which holds the scope
         self.cycle.transport = cast("asyncio.Transport", _Head(self.cycle))
 
 
@@ -74,9 +75,11 @@ def writer_of(scope: Scope) -> Write:
     return write
 
 
-def _write(cycle: RequestResponseCycle, data: bytes) -> bool:
-    is_ready = cycle.chunked_encoding and not cycle.response_complete
-    if not is_ready or cycle.flow.write_paused or cycle.disconnected:
+def _write(held: "ref[RequestResponseCycle]", data: bytes) -> bool:
+    cycle = held()
+    if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
+        return False
+    if cycle.flow.write_paused or cycle.disconnected:
         return False
     cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # RFC 9112 section 7.1
     return True
