@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from os import urandom
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
@@ -73,7 +73,7 @@ def now_ms() -> int:
 
 def new_id(kind: str) -> str:
     """A fresh id, as in `run_0190…`."""
-    return f"{kind}_{uuid4().hex}"
+    return f"{kind}_{urandom(16).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +433,7 @@ async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:
     """With the `demo` provider, where there would otherwise be no model to mean (contract §7)."""
     if known.default_model is not None:
         return known
-    demo = await stack.enter_async_context(ScriptedUpstream(faults=False, seed=uuid4().hex))
+    demo = await stack.enter_async_context(ScriptedUpstream(faults=False, seed=urandom(16).hex()))
     provider = Provider(provider_id="demo", wire="openai-responses", base_url=demo.url, models=["demo"])
     return Registry({**known.providers, "demo": provider}, known.aliases, "demo/demo", known.keyless)
 

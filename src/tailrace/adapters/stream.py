@@ -16,7 +16,7 @@ from tailrace.adapters.reading import LEADING, Json
 from tailrace.schema import codec
 from tailrace.schema.errors import InvalidJson, ProviderError
 from tailrace.schema.events import Payload, StepDone, UsageUpdate
-from tailrace.schema.response import FinishReason
+from tailrace.schema.response import FinishReason, Usage
 from tailrace.wire.sse import MAX_EVENT_BYTES
 
 
@@ -122,13 +122,14 @@ class StreamDecoder(ABC):
         The reason is `tool_calls` whenever there are finished calls and the provider saw no other reason to stop, and
         never without them (A12).
         """
-        overflow = self._overflow(reason)
+        counts = self._counts()
+        overflow = self._overflow(reason, counts.usage)
         if overflow is not None:
             self._fail(overflow)
             return
         if reason in {"stop", "tool_calls"}:
             reason = "tool_calls" if self._collector.calls else "stop"
-        self._tell_rest()
+        self._tell_rest(counts)
         self._collector.out.append(
             StepDone(
                 step=self._context.step,
@@ -136,14 +137,14 @@ class StreamDecoder(ABC):
                 model_id=self._model_id or self._context.model_id,
                 finish_reason=reason,
                 provider_response_id=self._response_id or None,
-                usage=self._counts().usage,
+                usage=counts.usage,
             )
         )
         self.done = True
 
-    def _overflow(self, reason: FinishReason) -> ProviderError | None:
+    def _overflow(self, reason: FinishReason, usage: Usage | None) -> ProviderError | None:
         """Was the prompt cut short to fit the model, though the provider does not say so?"""
-        window, usage = self._context.quirks.get("context_window", 0), self._counts().usage
+        window = self._context.quirks.get("context_window", 0)
         if reason != "stop" or not window or usage is None or usage.prompt_tokens <= window:
             return None
         message = f"the prompt was cut short: it has {usage.prompt_tokens} tokens, and the model takes {window}"
@@ -151,20 +152,19 @@ class StreamDecoder(ABC):
 
     def _fail(self, error: ProviderError) -> None:
         """The answer has ended badly. Tokens were spent all the same, so that what is known of them is told."""
-        self._tell_rest()
-        self._tell_usage()
+        counts = self._counts()
+        self._tell_rest(counts)
+        self._tell_usage(counts)
         self.error = error
         self.done = True
 
-    def _tell_usage(self) -> None:
-        usage = self._counts().usage
-        if usage is not None:
-            self._collector.out.append(UsageUpdate(response_id=self._context.response_id, usage=usage))
+    def _tell_usage(self, counts: Counts) -> None:
+        if counts.usage is not None:
+            self._collector.out.append(UsageUpdate(response_id=self._context.response_id, usage=counts.usage))
 
-    def _tell_rest(self) -> None:
+    def _tell_rest(self, counts: Counts) -> None:
         """What was noted, and the provider's own counts where ours have no word for some of them."""
         self._collector.tell_notes("response")
-        counts = self._counts()
         if counts.says_more:
             self._collector.event("usage", counts.raw)
 

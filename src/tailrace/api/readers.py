@@ -5,23 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
-from tailrace.schema.errors import RequestError
-
-logger = structlog.get_logger()
-
-
-def part(run_id: str, pump: asyncio.Task[None]) -> None:
-    """The task that sent a run to a client has ended. An outage ends the body in the middle, and the client comes back
-    with its cursor: that is no failure of ours to be traced. Raises what nobody foresaw."""
-    if pump.cancelled():
-        return
-    try:
-        pump.result()
-    except RequestError as error:
-        logger.warning("stream broken off", run_id=run_id, error=error.message)
-
 
 class Readers:
     """The open streams of this process."""
@@ -29,7 +12,8 @@ class Readers:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_run: Counter[str] = Counter()
-        self._stopping = False
+        self.is_stopping = False
+        """Does the server stop?"""
 
     @property
     def count(self) -> int:
@@ -39,7 +23,7 @@ class Readers:
     @contextmanager
     def reading(self, run_id: str, task: asyncio.Task[None]) -> Iterator[None]:
         """While `task` sends this run to a client."""
-        if self._stopping:
+        if self.is_stopping:
             task.cancel()
         self._tasks.add(task)
         self._by_run[run_id] += 1
@@ -57,6 +41,6 @@ class Readers:
 
     def stop(self) -> None:
         """The server stops: end all streams; clients come back to another server with their cursor."""
-        self._stopping = True
+        self.is_stopping = True
         for task in self._tasks:
             task.cancel()

@@ -1,71 +1,107 @@
-"""A stream on its way to one client: what its pump writes, keep-alives in between, and who goes first.
+"""A stream on its way to one client: what is written to it, keep-alives in between, and who goes first.
 
 Raw ASGI messages, below the framework's response classes. Where a client reads slowly, only its own task waits (design
 rule 8).
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
-from litestar.types import Receive, Scope, Send
+import structlog
+from litestar.types import Scope, Send
 
-from tailrace.api.readers import part
-from tailrace.api.transport import writer_of
+from tailrace.api.readers import Readers
+from tailrace.api.transport import Client, client_of
+from tailrace.schema.errors import RequestError
+
+logger = structlog.get_logger()
 
 
 class Sender:
-    """Writes to one client. Knows whether it has been `silent` since that was last set, and if it has `ended`."""
+    """Writes to one client. `ended`: the body has been."""
 
-    __slots__ = ("_send", "_write", "ended", "silent")
+    __slots__ = ("_is_silent", "_keep_alive", "_keep_alive_s", "_send", "_timer", "client", "ended")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._send = send
-        self._write = writer_of(scope)
+    def __init__(self, scope: Scope, send: Send, keep_alive: bytes, keep_alive_s: float) -> None:
+        self.client = client_of(scope)
         self.ended = False
-        self.silent = True
+        self._send = send
+        self._keep_alive = keep_alive
+        self._keep_alive_s = keep_alive_s
+        self._is_silent = True
+        self._timer: asyncio.TimerHandle | None = None
 
     def push(self, data: bytes) -> bool:
         """Send these bytes at once, or not at all: False where the client is not taking any."""
         if not data:
             return True
-        self.silent = False
-        return self._write(data)
+        self._is_silent = False
+        return self.client.write(data)
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send these bytes, waiting while the client is not taking any; the `last` ones with the body's end."""
-        self.silent, self.ended = False, last
+        self._is_silent, self.ended = False, last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
+    def beat(self) -> None:
+        """Let the client hear something every `keep_alive_s` at the latest, until `rest`. One that takes nothing has
+        enough to hear.
 
-async def serve(
-    run_id: str, sender: Sender, pump: asyncio.Task[None], receive: Receive, keep_alive: bytes, keep_alive_s: float
-) -> bool:
-    """Let the client hear something every `keep_alive_s` at the latest, until `pump` is done (the server's stop cancels
-    it), or the client goes away: True where it has gone. Otherwise the body has been ended.
+        Looked at twice in the time allowed, with one timer per look instead of one per write.
+        """
+        self._timer = asyncio.get_running_loop().call_later(self._keep_alive_s / 2, self._look)
 
-    Raises what nobody foresaw of what the pump did.
+    def _look(self) -> None:
+        if self._is_silent:
+            self.push(self._keep_alive)
+        self._is_silent = True
+        self.beat()
+
+    def rest(self) -> None:
+        """No more keep-alives."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def serve(run_id: str, sender: Sender, work: Coroutine[Any, Any, None], readers: Readers) -> bool:
+    """Carry out `work`, which sends the run, to its end, or until the client goes away: True where it has gone.
+    Otherwise the body has been ended.
+
+    An outage ends the body in the middle, as the server's stop does, and the client comes back with its cursor: that is
+    no failure of ours to be traced. Raises what nobody foresaw of what `work` did.
     """
-    gone = asyncio.create_task(disconnected(receive))
+    sender.beat()
     try:
-        while not pump.done() and not gone.done():
-            # Looked at twice in the time allowed, with one timer per look instead of one per write.
-            await asyncio.wait({pump, gone}, timeout=keep_alive_s / 2, return_when=asyncio.FIRST_COMPLETED)
-            if sender.silent and not pump.done() and not gone.done():
-                await sender.write(keep_alive)
-            sender.silent = True
+        is_done = await while_there(run_id, work, sender.client, readers)
+    except RequestError as error:
+        is_done = True
+        logger.warning("stream broken off", run_id=run_id, error=error.message)
     finally:
-        left = not pump.done() and not sender.ended
-        pump.cancel()
-        gone.cancel()
-        await asyncio.wait({pump, gone})
-    if left:
+        sender.rest()
+    if not is_done and sender.client.is_gone:
         return True
-    part(run_id, pump)
     if not sender.ended:
         await sender.write(b"", last=True)
     return False
 
 
-async def disconnected(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def while_there(run_id: str, work: Coroutine[Any, Any, None], client: Client, readers: Readers) -> bool:
+    """Carry out `work`, which reads the run for the client, in this task; False where it was cancelled, because the
+    client went away or the server stops."""
+    task = asyncio.current_task()
+    if task is None or client.is_gone:
+        work.close()
+        return False
+    with readers.reading(run_id, task):
+        client.watch(task.cancel)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not (client.is_gone or readers.is_stopping):
+                raise
+            task.uncancel()
+            return False
+        finally:
+            client.watch(None)
+    return True

@@ -64,7 +64,9 @@ def http_server(services: Services, started: Callable[[str], None]) -> uvicorn.S
         ws_max_size=settings.max_body_bytes,
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
+        proxy_headers=False,  # nothing here depends on who the client says it is
         server_header=False,
         timeout_graceful_shutdown=round(settings.shutdown_s),
     )

@@ -7,7 +7,6 @@ where the shared one is. Bounded: the last `KEPT` batches are kept, for as long 
 """
 
 from collections.abc import AsyncIterator, Callable
-from functools import cached_property
 from weakref import WeakValueDictionary
 
 from tailrace.dialects.base import Dialect, Encoder, Frame, View, sse
@@ -23,18 +22,26 @@ _Key = tuple[str, str, View]
 class Encoded:
     """A batch's frames, and the bytes they make, joined once however many readers send them."""
 
+    __slots__ = ("_bare", "_with_cursors", "frames")
+
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames
+        self._bare: bytes | None = None
+        self._with_cursors: bytes | None = None
 
-    @cached_property
+    @property
     def bare(self) -> bytes:
         """As the protocol's vendor sends them."""
-        return b"".join([frame.bare() for frame in self.frames])
+        if self._bare is None:
+            self._bare = b"".join([frame.bare() for frame in self.frames])
+        return self._bare
 
-    @cached_property
+    @property
     def with_cursors(self) -> bytes:
         """With our cursor as `id`."""
-        return sse(self.frames)
+        if self._with_cursors is None:
+            self._with_cursors = sse(self.frames)
+        return self._with_cursors
 
 
 class SharedEncoding:

@@ -5,7 +5,6 @@ source (design rule 1), and a reader is no more than its cursor: where a client 
 (rule 8).
 """
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,12 +92,9 @@ class _Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, run_id = self.services, self.asked.run_id
         await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
-        sender = Sender(scope, send)
+        sender = Sender(scope, send, KEEP_ALIVE, services.settings.server.keep_alive_s)
         await sender.write(comment("tailrace") + retry(RETRY_MS))
-        pump = asyncio.create_task(_pump(sender, services, self.asked))
-        with services.readers.reading(run_id, pump):
-            gone = await serve(run_id, sender, pump, receive, KEEP_ALIVE, services.settings.server.keep_alive_s)
-        if gone:
+        if await serve(run_id, sender, _pump(sender, services, self.asked), services.readers):
             await left(services, run_id)
 
 

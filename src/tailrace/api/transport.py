@@ -2,6 +2,7 @@
 
 ASGI's `send` has to be awaited, because it may have to wait for the client. A stream that is told of an event in the
 log's own commit cannot wait, and need not while the client takes what it is sent: it writes at once, or not at all.
+That a client has gone is told in a callback, too: ASGI has a task wait for it, for each stream, to its end.
 
 And a response's head goes out together with what follows it at once: each write wakes the client, and costs as much as
 all else that an event costs.
@@ -9,29 +10,71 @@ all else that an event costs.
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 from weakref import ref
 
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-Write = Callable[[bytes], bool]
+_EXTENSION = "tailrace.client"
 
-_EXTENSION = "tailrace.write"
+
+class Client:
+    """Who is at the other end of a request, for as long as its cycle answers it: that holds the client itself."""
+
+    __slots__ = ("_cycle", "_left")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = ref(cycle)
+        self._left: Callable[[], object] | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Has it gone before its answer was whole?"""
+        cycle = self._cycle()
+        return cycle is None or cycle.disconnected
+
+    def write(self, data: bytes) -> bool:
+        """Write a piece of a body that is sent in chunks, if that can be done at once. False where it was not written:
+        then ASGI's `send` waits until it can be."""
+        cycle = self._cycle()
+        if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
+            return False
+        if cycle.flow.write_paused or cycle.disconnected:
+            return False
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # RFC 9112 section 7.1
+        return True
+
+    def watch(self, left: Callable[[], object] | None) -> None:
+        """Have `left` called when it goes; None: no more."""
+        self._left = left
+
+    def leave(self) -> None:
+        """Its connection is lost."""
+        if self._left is not None:
+            self._left()
 
 
 class StreamingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose requests carry a `Write` to their client."""
+    """uvicorn's protocol, whose requests carry their `Client`."""
+
+    _latest: Client | None = None
 
     def on_headers_complete(self) -> None:
         """A request is there: its cycle answers it."""
         super().on_headers_complete()
         if self.parser.should_upgrade() and self._should_upgrade():
             return  # a WebSocket's: another protocol takes over
-        scope = cast("dict[str, Any]", self.scope)
-        scope.setdefault("extensions", {})[_EXTENSION] = partial(_write, ref(self.cycle))  # which holds the scope
-        self.cycle.transport = cast("asyncio.Transport", _Head(self.cycle))
+        client = self._latest = Client(self.cycle)
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a dict that may hold more than it says
+        scope.setdefault("extensions", {})[_EXTENSION] = client
+        self.cycle.transport = _Head(self.cycle)  # type: ignore[assignment]  # as much of one as a cycle uses
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        super().connection_lost(exc)
+        if self._latest is not None:
+            self._latest.leave()
 
 
 class _Head:
@@ -67,23 +110,8 @@ class _Head:
         return self._transport.is_closing()
 
 
-def writer_of(scope: Scope) -> Write:
-    """Writes a piece of a body that is sent in chunks, if that can be done at once; never where the server has no such
-    door. False where it was not written: then ASGI's `send` waits until it can be."""
-    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
-    write: Write = extensions.get(_EXTENSION, _never)
-    return write
-
-
-def _write(held: "ref[RequestResponseCycle]", data: bytes) -> bool:
-    cycle = held()
-    if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
-        return False
-    if cycle.flow.write_paused or cycle.disconnected:
-        return False
-    cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # RFC 9112 section 7.1
-    return True
-
-
-def _never(_data: bytes) -> bool:
-    return False
+def client_of(scope: Scope) -> Client:
+    """The client of this request."""
+    extensions = cast("dict[str, Any]", scope["extensions"])
+    client: Client = extensions[_EXTENSION]
+    return client

@@ -144,6 +144,8 @@ class Driver:
         except NotReady as error:
             logger.warning("inputs not looked for", run_id=run.run_id, error=error.message)
             return False
+        if not inputs:
+            return False
         said = [
             MessageItem(id=each.item_id, content=each.text, origin="user")
             for each in inputs

@@ -51,8 +51,9 @@ class RunWriter:
     async def open(cls, log: Log, run_id: str) -> "RunWriter":
         """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
         writer = cls(log, run_id, await log.acquire(run_id))
-        async for batch in batches(log, run_id):
-            writer._take(batch)
+        if writer.epoch > 1:  # else nobody has had it before
+            async for batch in batches(log, run_id):
+                writer._take(batch)
         return writer
 
     async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:

@@ -6,8 +6,8 @@ Thin state around upstream/keys.py and upstream/limits.py. Keys are looked up wh
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -115,19 +115,25 @@ class Turn:
         Raises ProviderError (`timeout`) where no place becomes free in time. How the attempt ends decides whether the
         key rests.
         """
-        async with self._place(patience_s):
-            if not self._keys:
-                with self._renewing():
-                    yield None
+        places = self._line.places
+        if places is not None:
+            await _take(places, patience_s)
+        self._line.in_flight += 1
+        position = self._choice() if self._keys else None
+        try:
+            if position is None:
+                yield None
                 return
-            position = self._choice()
             self._tried.add(position)
-            try:
-                yield self._keys[position]
-            except ProviderError as error:
-                self._failed(position, error)
-                raise
+            yield self._keys[position]
             self._line.rests.pop(position, None)
+        except ProviderError as error:
+            self._failed(position, error)
+            raise
+        finally:
+            self._line.in_flight -= 1
+            if places is not None:
+                places.release()
 
     def next_key(self) -> str | None:
         """What `key` would give now; nothing is taken by asking."""
@@ -149,33 +155,12 @@ class Turn:
     def _choice(self) -> int:
         return keys.choose(len(self._keys), self._line.rests, self._tried, self._thread, self._now())
 
-    @asynccontextmanager
-    async def _place(self, patience_s: float) -> AsyncIterator[None]:
-        places = self._line.places
-        if places is not None:
-            try:
-                async with asyncio.timeout(patience_s):
-                    await places.acquire()
-            except TimeoutError:
-                raise timed_out("in_flight", patience_s) from None
-        self._line.in_flight += 1
-        try:
-            yield
-        finally:
-            self._line.in_flight -= 1
-            if places is not None:
-                places.release()
-
-    @contextmanager
-    def _renewing(self) -> Iterator[None]:
-        try:
-            yield
-        except ProviderError as error:
+    def _failed(self, position: int | None, error: ProviderError) -> None:
+        """The key in this place has failed, or, with None, the credentials that were found."""
+        if position is None:
             if error.status in _REFUSED and self._forget():
                 self._renewed += 1
-            raise
-
-    def _failed(self, position: int, error: ProviderError) -> None:
+            return
         rest = keys.rest_of(error, self._now(), random.random)
         if rest is None:
             return
@@ -185,3 +170,12 @@ class Turn:
         logger.warning(
             "key rests", provider=self._provider_id, key=position + 1, reason=rest.reason, until=rest.until
         )  # fmt: skip
+
+
+async def _take(places: asyncio.Semaphore, patience_s: float) -> None:
+    """Wait for one of these places. Raises ProviderError (timeout)."""
+    try:
+        async with asyncio.timeout(patience_s):
+            await places.acquire()
+    except TimeoutError:
+        raise timed_out("in_flight", patience_s) from None

@@ -7,8 +7,8 @@ Where there is no socket to be had, the same call goes over HTTP.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self, cast
@@ -69,22 +69,18 @@ class Sockets:
             await self._client.close()
             self._client = None
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self, call: Call, timeouts: Timeouts, heard: Callable[[Headers], object] = bool
-    ) -> AsyncIterator[Reply]:
+    ) -> AbstractAsyncContextManager[Reply]:
         """Send `call`: over its session's socket if it has a session, else over HTTP. Leaving before the answer's end
         closes the socket. `heard` and what is raised are as with `Upstream.open`: a handshake's answer is one."""
         if call.session is None:
-            async with self._http.open(call, timeouts, heard) as over_http:
-                yield over_http
-            return
+            return self._http.open(call, timeouts, heard)
         request = read_request(call.body)
         lane = self._lane(call, call.session)
         if not request.continues_turn:
             lane.said.pop(TURN_STATE, None)
-        async with SocketReply(call, request, lane, self._http, timeouts, self._policy, heard) as reply:
-            yield reply
+        return SocketReply(call, request, lane, self._http, timeouts, self._policy, heard)
 
     def prewarm(self, call: Call) -> None:
         """A call like this one, but for its body, is about to be made: have a socket ready for it."""

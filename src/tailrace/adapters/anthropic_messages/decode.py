@@ -118,7 +118,7 @@ class MessagesDecoder(StreamDecoder):
             block.item.cancel("interrupted")
         self._by_index.clear()
         self._begin(dict_in(event, "message"))
-        self._tell_usage()
+        self._tell_usage(self._counts())
 
     def _begin(self, message: Json) -> None:
         self._response_id = text_in(message, "id")

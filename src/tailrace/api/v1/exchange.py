@@ -8,7 +8,7 @@ A client that goes away before the end: a stored run goes on, one that is not st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +16,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.adapters.wires import check
 from tailrace.api.errors import Problem
-from tailrace.api.sending import Sender, disconnected, serve
+from tailrace.api.sending import Sender, serve, while_there
 from tailrace.api.services import Services
 from tailrace.api.shared_encoding import Encoded
 from tailrace.api.stream import KEEP_ALIVE, STREAM_HEADERS, left
+from tailrace.api.transport import client_of
 from tailrace.api.v1.envelopes import Envelope, Told, failure
 from tailrace.dialects.base import FULL, Dialect, View
 from tailrace.fold.reducer import Reducer
@@ -134,11 +135,8 @@ class Streamed:
         """Send it."""
         services, run_id = self.services, self.run_id
         await send({"type": "http.response.start", "status": 200, "headers": self.headers})
-        sender = Sender(scope, send)
-        pump = asyncio.create_task(_pump(sender, self.source(sender.push)))
-        with services.readers.reading(run_id, pump):
-            gone = await serve(run_id, sender, pump, receive, self.keep_alive, services.settings.server.keep_alive_s)
-        if gone:
+        sender = Sender(scope, send, self.keep_alive, services.settings.server.keep_alive_s)
+        if await serve(run_id, sender, _pump(sender, self.source(sender.push)), services.readers):
             await left(services, run_id)
 
 
@@ -155,10 +153,9 @@ class Whole:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        answer: asyncio.Task[None] = asyncio.create_task(self._answer(send))
-        with self.services.readers.reading(self.run.run_id, answer):
-            stayed = await first(answer, disconnected(receive))
-        if not stayed:
+        client = client_of(scope)
+        stayed = await while_there(self.run.run_id, self._answer(send), client, self.services.readers)
+        if not stayed and client.is_gone:
             await left(self.services, self.run.run_id)
 
     async def _answer(self, send: Send) -> None:
@@ -203,21 +200,6 @@ def problem_of(response: Response) -> Problem | None:
     if response.status != "error":
         return None
     return failure(response.error or ErrorInfo(code="internal", message="the run failed"))
-
-
-async def first(work: asyncio.Task[None], other: Awaitable[None]) -> bool:
-    """Wait for either; True where `work` was done first. It is cancelled where it was not."""
-    gone = asyncio.ensure_future(other)
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        done = work.done()
-        work.cancel()
-        gone.cancel()
-        await asyncio.wait({work, gone})
-    if done and not work.cancelled():
-        work.result()
-    return done
 
 
 async def _pump(sender: Sender, source: AsyncIterator[bytes]) -> None:
