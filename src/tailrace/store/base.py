@@ -160,7 +160,7 @@ class Store(Protocol):
         """All runs that have not ended, but those that wait for their turn."""
 
     async def project(self, projections: Sequence[Projection]) -> None:
-        """Write all of these in one transaction.
+        """Write all of these, each whole in one transaction, many of them together.
 
         One that is not newer (by `last_seq`) than what is stored, or whose run is gone, changes nothing. A run's end
         touches its thread's `updated_at`.

@@ -191,7 +191,12 @@ class SqlStore:
 
     async def project(self, projections: Sequence[Projection]) -> None:
         """See `Store.project`."""
-        await self._db.write(sql_projection.project, projections)
+        little, more = list[sql_projection.Encoded](), list[sql_projection.Encoded]()
+        for each in map(sql_projection.encode, projections):
+            (little if each.is_little else more).append(each)
+        await self._db.write_each(sql_projection.project, little)
+        if more:
+            await self._db.write(sql_projection.project, more)
 
     async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
         """See `Store.archived`."""
