@@ -235,3 +235,21 @@ async def test_the_write_ahead_log_begins_anew_while_it_is_written_to(tmp_path: 
     assert len(await database.read(words)) == number + 1
     await database.close()
     assert not wal.exists()
+
+
+async def test_a_checkpoint_does_not_wait_for_a_writer_with_the_readers_threads(tmp_path: Path) -> None:
+    """However long a transaction takes, and however many checkpoints are due meanwhile, reads go on."""
+    database = SqliteDatabase(make_engine(f"sqlite:///{tmp_path / 'some.db'}"), checkpoint_s=0)
+    await database.write(execute, "CREATE TABLE words (word TEXT PRIMARY KEY)")
+    held = Held()
+    begun = asyncio.create_task(database.write(held))
+    await asyncio.to_thread(held.begun.wait, 30)
+    waiting = []
+    for number in range(5):
+        waiting.append(asyncio.create_task(database.write_little(add, f"{number}")))
+        await asyncio.sleep(0.001)  # a checkpoint comes due
+    assert await database.read(words) == []
+    held.go_on.set()
+    await asyncio.gather(begun, *waiting)
+    assert len(await database.read(words)) == 7
+    await database.close()
