@@ -155,7 +155,6 @@ class SqliteLog:
             self._last_id -= 1
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
-        batch.size = len(rest) + 1
         self._live.publish(writer.live, batch)
         if len(self._journal.rows) == 1:
             self._checkpoints.written(0)
@@ -366,7 +365,6 @@ class SqliteLog:
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
         transaction.batches.append(self._row(writer, batch, rest))
-        batch.size = len(rest) + 1
         transaction.published.append((writer, batch))
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
