@@ -106,7 +106,7 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         start = runner.drive if engines.runs is None else _put(engines.runs)
         control = Control(log, store, Answers(store), start, _reviver(engines, runner))
         turns = Turns(store, control, tracing)
-        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.next)
+        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.begin_all)
         await _start_workers(settings, engines, runner, control, turns, projector, stack)
         readers, reader = Readers(), RunReader(log, store)
         yield Services(

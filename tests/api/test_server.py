@@ -1,5 +1,6 @@
-"""The server as a whole: keys, limits, defaults, health, traces, secrets."""
+"""The server as a whole: keys, limits, defaults, health, traces, secrets, garbage."""
 
+import gc
 import importlib.util
 import logging
 import re
@@ -10,15 +11,18 @@ import aiohttp
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tailrace import app
 from tailrace.client.client import Client, ClientError
 from tailrace.runs.tracing import Tracing
+from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.settings import Settings
 from tailrace.testing.moves import Burst, Call, HttpError, Text
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream.registry import configured_registry
+from tailrace.upstream.watchdog import Watchdog
 from tests.support.process import ServerProcess
 from tests.support.server import WIRES, Served, providers, serving, settings
 
@@ -219,6 +223,24 @@ async def test_c60_a_key_stands_nowhere(
     files = contents(tmp_path)
     told = "".join(capfd.readouterr()) + caplog.text
     assert not any(SECRET.encode() in data for data in [*seen, *files, told.encode()])
+
+
+async def test_a_run_leaves_nothing_to_the_garbage_collector(server: Served):
+    """What has ended goes by its reference counts: to look for cycles in it would hold up every stream for as long as
+    fifty milliseconds, each second under load."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(5):
+            run_id = (await server.client.submit(prompt="hello"))["run_id"]
+            assert [event async for event in server.client.events(run_id)][-1].type == "response_done"
+        gc.collect()
+        assert [thing for thing in gc.garbage if isinstance(thing, (RunWriter, Watchdog, RequestResponseCycle))] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def mapped(pid: int) -> str:

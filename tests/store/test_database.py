@@ -1,7 +1,7 @@
 """Transactions run beside the event loop, whole or not at all, whoever waits for them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -201,3 +201,37 @@ async def test_a_little_is_not_waited_for_on_the_loop(sqlite: Database, tmp_path
         await little
     other.dispose()
     assert await sqlite.read(words) == ["first", "fourth", "second", "third"]
+
+
+async def test_many_parts_are_each_written_whole(database: Database) -> None:
+    """Also where another writes at the same time, and where one of them is refused: that one is not there."""
+
+    def add_all(db: Connection, parts: Sequence[Sequence[str]]) -> None:
+        for part in parts:
+            add(db, *part)
+
+    await database.write_each(add_all, [])
+    parts = [(f"{number:02}a", f"{number:02}b") for number in range(30)]
+    await asyncio.gather(database.write_each(add_all, parts), database.write(add, "other"))
+    assert await database.read(words) == sorted(["other", *(word for part in parts for word in part)])
+    with pytest.raises(NotReady, match=r"(?i)unique"):
+        await database.write_each(add_all, [("c", "other")])
+    assert "c" not in await database.read(words)
+
+
+async def test_the_write_ahead_log_begins_anew_while_it_is_written_to(tmp_path: Path) -> None:
+    """However steadily: it does not grow for ever."""
+    path = tmp_path / "some.db"
+    database = SqliteDatabase(make_engine(f"sqlite:///{path}"), checkpoint_s=0.01)
+    await database.write(execute, "CREATE TABLE words (word TEXT PRIMARY KEY)")
+    wal, sizes, number = path.with_name("some.db-wal"), {0}, 0
+    async with asyncio.timeout(20):
+        while wal.stat().st_size not in sizes:  # what is written at its beginning makes it no longer
+            sizes.add(wal.stat().st_size)
+            await database.write_little(add, f"{number}")
+            await asyncio.sleep(0)
+            number += 1
+    await database.write_little(add, "last")
+    assert len(await database.read(words)) == number + 1
+    await database.close()
+    assert not wal.exists()

@@ -26,7 +26,7 @@ def test_what_is_split_is_joined_again(parts: list[tuple[int, str]]) -> None:
         MessageItem(id=f"{place}", content=text * size) for place, (size, text) in enumerate(parts)
     ]
     response = replace(a_response("r", "t"), output_items=items)
-    made = split(response)
+    made = split(response, codec.encode(response))
     assert join(made.snapshot, made.places, made.items) == response
     assert digests(made.places) == set(made.items)
     large = [item for item in items if len(codec.encode(item)) > LIMIT]

@@ -89,6 +89,23 @@ async def test_only_runs_that_were_spoken_to_are_looked_at(tmp_path: Path) -> No
         await store.inputs("spoken")
 
 
+async def test_only_threads_in_which_a_run_waits_are_looked_at(tmp_path: Path) -> None:
+    """The file is one process's: where nobody was enqueued, nobody has to look who waits; who was enqueued before it
+    was opened is known, too."""
+    path = tmp_path / "new.db"
+    store = await open_store(url(path))
+    await fill(store, "quiet", thread_id="quiet")
+    await store.create_run(a_run("one"), a_thread("t"))
+    await store.enqueue_run(a_run("two"))
+    await store.close()
+    store = await open_store(url(path))
+    assert await store.waiting_threads(["quiet", "t"]) == ["t"]
+    await store.close()
+    assert await store.waiting_threads(["quiet"]) == []
+    with pytest.raises(NotReady):
+        await store.waiting_threads(["t"])
+
+
 def test_opening_a_store_does_not_import_what_it_has_no_use_for(tmp_path: Path) -> None:
     """Neither the first time nor later: an idle server keeps to its memory."""
     script = (

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -90,7 +90,7 @@ async def begin(log: MemoryLog, store: SqlStore, run_id: str, *payloads: Payload
     return epoch
 
 
-async def _nothing(_thread_id: str) -> None:
+async def _nothing(_thread_ids: Collection[str]) -> None:
     """Nothing waits for a thread here."""
 
 
@@ -201,3 +201,27 @@ async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingSto
     assert damage.name == "unreadable"
     assert damage.data["raw"] == '{"type":"item_start","item_id":7'
     assert codec.decode_payload(batch.raw[1]) == damage
+
+
+async def test_who_waits_for_a_thread_is_told_though_the_store_was_out_of_reach(store: CountingStore):
+    """The threads of all runs that ended are told at once; where that fails, they are told with the next ones."""
+    log, work, told = MemoryLog(), MemoryWork(lease_s=0.1), list[set[str]]()
+    heard = asyncio.Event()
+
+    async def freed(thread_ids: Collection[str]) -> None:
+        told.append(set(thread_ids))
+        if len(told) == 1:
+            raise NotReady("told to fail")
+        heard.set()
+
+    for run_id in ("a", "b", "c"):
+        await log.append(run_id, await begin(log, store, run_id), [done(run_id)], TRACE)
+    await work.put(["a", "b"])
+    task = asyncio.create_task(Projector(log, store, work, keep_s=60, freed=freed).run())
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0)
+        await work.put(["c"])
+        await heard.wait()
+    task.cancel()
+    assert told == [{"thread_a", "thread_b"}, {"thread_a", "thread_b", "thread_c"}]

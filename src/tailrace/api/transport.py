@@ -11,6 +11,7 @@ all else that an event costs.
 import asyncio
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import ref
 
 from litestar.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -19,25 +20,27 @@ _EXTENSION = "tailrace.client"
 
 
 class Client:
-    """Who is at the other end of a request."""
+    """Who is at the other end of a request, for as long as its cycle answers it: that holds the client itself."""
 
     __slots__ = ("_cycle", "_left")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+        self._cycle = ref(cycle)
         self._left: Callable[[], object] | None = None
 
     @property
     def is_gone(self) -> bool:
         """Has it gone before its answer was whole?"""
-        return self._cycle.disconnected
+        cycle = self._cycle()
+        return cycle is None or cycle.disconnected
 
     def write(self, data: bytes) -> bool:
         """Write a piece of a body that is sent in chunks, if that can be done at once. False where it was not written:
         then ASGI's `send` waits until it can be."""
-        cycle = self._cycle
-        is_ready = cycle.chunked_encoding and not cycle.response_complete
-        if not is_ready or cycle.flow.write_paused or cycle.disconnected:
+        cycle = self._cycle()
+        if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
+            return False
+        if cycle.flow.write_paused or cycle.disconnected:
             return False
         cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # RFC 9112 section 7.1
         return True

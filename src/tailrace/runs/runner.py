@@ -143,15 +143,15 @@ class Runner:
         timer: asyncio.TimerHandle | None = None
         async with asyncio.timeout(None) as limit:
 
-            def look() -> None:
+            def look(again: Callable[..., None]) -> None:  # by its own name it would hold itself, and all else here
                 nonlocal timer
                 left_s = allowed_s - self._worked_s(writer)
                 if left_s > 0:
-                    timer = loop.call_later(left_s, look)
+                    timer = loop.call_later(left_s, again, again)
                 else:
                     limit.reschedule(loop.time())
 
-            timer = loop.call_later(left_s, look)
+            timer = loop.call_later(left_s, look, look)
             try:
                 yield
             finally:

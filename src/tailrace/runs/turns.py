@@ -1,5 +1,6 @@
 """Whole turns that wait for their thread (`when_busy: enqueue`): the next one begins when the live run has ended."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tailrace.runs.control import Control
@@ -22,7 +23,7 @@ class Turns:
             with self.tracing.span("turn", run_id=run.request.run_id) as span:
                 await self.control.begin(run, span)
 
-    async def begin_all(self) -> None:
-        """Begin whatever can be begun: for turns whose moment was missed. Raises NotReady."""
-        for thread_id in await self.store.waiting_threads():
+    async def begin_all(self, among: Collection[str] | None = None) -> None:
+        """Begin what can be begun, in these threads or wherever a turn's moment was missed. Raises NotReady."""
+        for thread_id in await self.store.waiting_threads(among):
             await self.next(thread_id)

@@ -4,7 +4,7 @@
 Times are milliseconds since the epoch. A cursor is an opaque string; a wrong one raises InvalidRequest(field="cursor").
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -118,8 +118,11 @@ class Store(Protocol):
     async def next_run(self, thread_id: str) -> StoredRun | None:
         """The run whose turn it is, live from now on; None where the thread is held, or nothing waits."""
 
-    async def waiting_threads(self) -> list[str]:
-        """The threads in which a run waits for its turn."""
+    async def waiting_threads(self, among: Collection[str] | None = None) -> list[str]:
+        """The threads in which a run waits for its turn: all, or those among the given ones.
+
+        Who asks when a thread's live run is stored as ended misses none: a run that is enqueued later finds it free.
+        """
 
     async def add_input(self, run_id: str, said: Input) -> None:
         """Keep what is said to a run; the same again changes nothing. Raises Conflict for another text."""
@@ -157,7 +160,7 @@ class Store(Protocol):
         """All runs that have not ended, but those that wait for their turn."""
 
     async def project(self, projections: Sequence[Projection]) -> None:
-        """Write all of these in one transaction.
+        """Write all of these, each whole in one transaction, many of them together.
 
         One that is not newer (by `last_seq`) than what is stored, or whose run is gone, changes nothing. A run's end
         touches its thread's `updated_at`.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol, TypeVar, TypeVarTuple
 
+import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -16,7 +17,17 @@ from tailrace.store.engine import reason
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_NEVER_WAITS = ("busy_timeout = 0", "wal_autocheckpoint = 0")
+P = TypeVar("P")
+
+LITTLE_AT_ONCE = 8  # parts that are written in one turn of the loop: about a millisecond
+CHECKPOINT_S = 2.0  # for so long what is committed gathers in the write-ahead log
+
+_NEVER_WAITS = "busy_timeout = 0"
+_NO_CHECKPOINTS = "wal_autocheckpoint = 0"  # of its own: it would make them in a commit, with the lock held
+
+_CARRY_OVER = "PRAGMA wal_checkpoint(PASSIVE)"
+
+_log = structlog.get_logger(__name__)
 
 
 class Database(Protocol):
@@ -38,6 +49,9 @@ class Database(Protocol):
     async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """`write` for a few rows and no computing: a database may do that where it is called, rather than on a thread,
         if it need not wait for anything."""
+
+    async def write_each(self, work: Callable[[Connection, Sequence[P]], None], parts: Sequence[P]) -> None:
+        """`write_little` of many parts: each is written whole, in a transaction that it shares with others."""
 
     async def close(self) -> None:
         """Let go, when what has been asked for is done; after that, everything is NotReady."""
@@ -68,6 +82,11 @@ class ThreadedDatabase(ABC):
     async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """See `Database.write_little`."""
         return await self.write(work, *arguments)
+
+    async def write_each(self, work: Callable[[Connection, Sequence[P]], None], parts: Sequence[P]) -> None:
+        """See `Database.write_each`."""
+        if parts:
+            await self.write(work, parts)
 
     async def close(self) -> None:
         """See `Database.close`."""
@@ -104,15 +123,20 @@ class SqliteDatabase(ThreadedDatabase):
 
     Each thread keeps a connection of its own: to take one from a pool and to give it back costs as much as a statement.
     The event loop's has one too, for `write_little`: a commit is two writes into the page cache there (as in
-    log/sqlite.py), and a change of threads takes several times as long. It never waits, for a lock or for a disk:
-    where another writes, a thread does it, and checkpoints are the threads' as well.
+    log/sqlite.py), and a change of threads takes several times as long, for each call of SQLite's lets go of the
+    interpreter. It never waits, for a lock or for a disk: where another writes, a thread does it.
+
+    Checkpoints are made on a thread that reads, beside those who write but for their last moment: so the write-ahead
+    log begins anew within `checkpoint_s` of what is written, and a commit never calls fsync.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, checkpoint_s: float = CHECKPOINT_S) -> None:
         super().__init__(engine, writers=1, readers=2)
+        self._checkpoint_s = checkpoint_s
         self._writing = threading.Lock()
         self._own = threading.local()
         self._connections: list[Connection] = []
+        self._next_checkpoint: asyncio.TimerHandle | None = None
 
     def _read(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         return self._transact("BEGIN", work, *arguments)
@@ -122,10 +146,16 @@ class SqliteDatabase(ThreadedDatabase):
         with self._writing:
             return self._transact("BEGIN IMMEDIATE", work, *arguments)
 
+    async def write(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
+        """See `Database.write`."""
+        self._see_to_checkpoint()
+        return await super().write(work, *arguments)
+
     async def write_little(self, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         """See `Database.write_little`."""
         if not self._closed and self._writing.acquire(blocking=False):
             try:
+                self._see_to_checkpoint()
                 self._connection(_NEVER_WAITS)
                 return self._transact("BEGIN IMMEDIATE", work, *arguments)
             except DBAPIError:
@@ -133,6 +163,38 @@ class SqliteDatabase(ThreadedDatabase):
             finally:
                 self._writing.release()
         return await self.write(work, *arguments)
+
+    async def write_each(self, work: Callable[[Connection, Sequence[P]], None], parts: Sequence[P]) -> None:
+        """See `Database.write_each`."""
+        for at in range(0, len(parts), LITTLE_AT_ONCE):
+            await self.write_little(work, parts[at : at + LITTLE_AT_ONCE])
+            await asyncio.sleep(0)
+
+    def _see_to_checkpoint(self) -> None:
+        if self._next_checkpoint is None and not self._closed:
+            self._next_checkpoint = asyncio.get_running_loop().call_later(self._checkpoint_s, self._begin_checkpoint)
+
+    def _begin_checkpoint(self) -> None:
+        self._next_checkpoint = None
+        if not self._closed:
+            self._readers.submit(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """On a thread: carry the write-ahead log over into the database, and begin it anew.
+
+        The rest, little, is carried over while nobody writes; so is the write that begins it anew: that calls fsync.
+        """
+        connection = self._connection()
+        try:
+            connection.exec_driver_sql(_CARRY_OVER)
+            with self._writing:
+                connection.exec_driver_sql(_CARRY_OVER)
+                version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+                connection.exec_driver_sql(f"PRAGMA user_version = {version}")  # the smallest write there is
+        except DBAPIError as error:
+            _log.warning("checkpoint failed", error=reason(error))  # writing goes on; the next one tries again
+        finally:
+            connection.rollback()  # none of these is part of a transaction
 
     def _transact(self, begin: str, work: Callable[[Connection, *Ts], T], *arguments: *Ts) -> T:
         connection = self._connection()
@@ -144,16 +206,22 @@ class SqliteDatabase(ThreadedDatabase):
             connection.connection.rollback()  # a commit that fails leaves SQLite's transaction open
             raise
 
-    def _connection(self, pragmas: Sequence[str] = ()) -> Connection:
+    def _connection(self, *pragmas: str) -> Connection:
         """This thread's own connection; a new one is given these PRAGMAs."""
         own: Connection | None = getattr(self._own, "connection", None)
         if own is None:
             own = self._own.connection = self._engine.connect()
-            for pragma in pragmas:
+            for pragma in (_NO_CHECKPOINTS, *pragmas):
                 own.exec_driver_sql(f"PRAGMA {pragma}")
             own.commit()
             self._connections.append(own)
         return own
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        if self._next_checkpoint is not None:
+            self._next_checkpoint.cancel()
+        await super().close()
 
     def _end(self) -> None:
         self._writers.shutdown()

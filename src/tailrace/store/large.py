@@ -26,9 +26,8 @@ class Split(NamedTuple):
     items: dict[str, bytes]
 
 
-def split(response: Response) -> Split:
-    """The Response without its large items, and these."""
-    snapshot = codec.encode(response)
+def split(response: Response, snapshot: bytes) -> Split:
+    """The Response, whose JSON is `snapshot`, without its large items, and these."""
     if len(snapshot) <= LIMIT:
         return Split(snapshot, None, {})
     output, places, items = list(response.output_items), dict[int, str](), dict[str, bytes]()

@@ -1,9 +1,10 @@
 """The store in SQL, through SQLAlchemy Core. What is committed survives the death of the process."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.schema.batch import Batch
@@ -41,19 +42,25 @@ async def open_store(url: str) -> "SqlStore":
     if postgres:
         return SqlStore(PostgresDatabase(engine))
     database = SqliteDatabase(engine)
-    return SqlStore(database, await database.read(sql_inputs.read_spoken_to))
+    return SqlStore(
+        database, await database.read(sql_inputs.read_spoken_to), await database.read(sql_runs.waiting_threads)
+    )
 
 
 class SqlStore:
     """`store.base.Store`; see `open_store`. Each call is one transaction.
 
-    `spoken_to`: the runs that something was said to, where only this process can say anything (a file of its own:
-    log/datadir.py): nearly all runs end without, and need not look for it.
+    `spoken_to`: the runs that something was said to, `waiting`: the threads in which a run may wait for its turn, where
+    only this process can change that (a file of its own: log/datadir.py): nearly all runs end without either, and need
+    not look for it.
     """
 
-    def __init__(self, database: Database, spoken_to: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, database: Database, spoken_to: Iterable[str] | None = None, waiting: Iterable[str] | None = None
+    ) -> None:
         self._db = database
         self._spoken_to = set(spoken_to) if spoken_to is not None else None
+        self._waiting = set(waiting) if waiting is not None else None
 
     # --- threads ----------------------------------------------------------------------------------------------------
 
@@ -106,18 +113,35 @@ class SqlStore:
 
     async def enqueue_run(self, run: StoredRun) -> StoredRun:
         """See `Store.enqueue_run`."""
-        return await self._db.write(sql_runs.enqueue_run, run)
+        return await self._db.write(self._enqueue, run)
 
     async def next_run(self, thread_id: str) -> StoredRun | None:
         """See `Store.next_run`."""
         try:
-            return await self._db.write(sql_runs.next_run, thread_id)
+            return await self._db.write(self._next, thread_id)
         except sql_runs.Taken:
             return None
 
-    async def waiting_threads(self) -> list[str]:
+    async def waiting_threads(self, among: Collection[str] | None = None) -> list[str]:
         """See `Store.waiting_threads`."""
-        return await self._db.read(sql_runs.waiting_threads)
+        if among is not None and self._waiting is not None:
+            among = [thread_id for thread_id in among if thread_id in self._waiting]
+            if not among:
+                return []
+        return await self._db.read(sql_runs.waiting_threads, among)
+
+    # What is known of who waits changes within the transactions that change it, of which there is one at a time.
+
+    def _enqueue(self, db: Connection, run: StoredRun) -> StoredRun:
+        if self._waiting is not None:
+            self._waiting.add(run.request.thread_id)
+        return sql_runs.enqueue_run(db, run)
+
+    def _next(self, db: Connection, thread_id: str) -> StoredRun | None:
+        run = sql_runs.next_run(db, thread_id)
+        if self._waiting is not None and run is None and not sql_runs.waiting_threads(db, [thread_id]):
+            self._waiting.discard(thread_id)
+        return run
 
     async def add_input(self, run_id: str, said: Input) -> None:
         """See `Store.add_input`."""
@@ -167,7 +191,12 @@ class SqlStore:
 
     async def project(self, projections: Sequence[Projection]) -> None:
         """See `Store.project`."""
-        await self._db.write(sql_projection.project, projections)
+        little, more = list[sql_projection.Encoded](), list[sql_projection.Encoded]()
+        for each in map(sql_projection.encode, projections):
+            (little if each.is_little else more).append(each)
+        await self._db.write_each(sql_projection.project, little)
+        if more:
+            await self._db.write(sql_projection.project, more)
 
     async def archived(self, run_id: str, after: int = 0) -> Iterator[Batch] | None:
         """See `Store.archived`."""

@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from tailrace.schema import codec
+from tailrace.schema.batch import Batch
 from tailrace.schema.response import ENDED, Response
 from tailrace.store import archive, large
 from tailrace.store.base import Projection
 from tailrace.store.sql_snapshots import write_items
 from tailrace.store.tables import archives, runs, threads
+
+LITTLE_BYTES = 32 << 10  # of snapshot and log: packed within a quarter of a millisecond
 
 # The runs that are written to, each locked: of two projectors the second waits, and then sees what the first has done.
 # In one order, so that neither waits for a run that the other holds while it holds one that the other waits for.
@@ -42,17 +46,36 @@ _TOUCH = (
 )
 
 
+class Encoded(NamedTuple):
+    """A projection whose snapshot is JSON."""
+
+    response: Response
+    snapshot: bytes
+    archive: Sequence[Batch] | None
+
+    @property
+    def is_little(self) -> bool:
+        """Is it packed and written in a moment?"""
+        size = len(self.snapshot) + sum(batch.size for batch in self.archive or ())
+        return size <= LITTLE_BYTES
+
+
 class _Row(NamedTuple):
-    """A projection, encoded."""
+    """A projection as it is written."""
 
     response: Response
     split: large.Split
     archive: bytes | None
 
 
-def project(db: Connection, projections: Sequence[Projection]) -> None:
+def encode(each: Projection) -> Encoded:
+    """Where the projection was made: it would hold the interpreter on a thread as well."""
+    return Encoded(each.response, codec.encode(each.response), each.archive)
+
+
+def project(db: Connection, projections: Sequence[Encoded]) -> None:
     """See `Store.project`."""
-    rows = [_encoded(each) for each in projections]  # before anything is locked: it may take a while
+    rows = [_packed(each) for each in projections]  # before any row is locked: it may take a while
     stored = {row.run_id: row for row in db.execute(_LOCK, {"ids": [row.response.id for row in rows]})}
     newer = _newer(rows, {run_id: row.last_seq for run_id, row in stored.items()})
     if not newer:
@@ -69,8 +92,9 @@ def project(db: Connection, projections: Sequence[Projection]) -> None:
             write_items(db, row.response.id, row.split)
 
 
-def _encoded(each: Projection) -> _Row:
-    return _Row(each.response, large.split(each.response), archive.pack(each.archive) if each.archive else None)
+def _packed(each: Encoded) -> _Row:
+    packed = archive.pack(each.archive) if each.archive else None
+    return _Row(each.response, large.split(each.response, each.snapshot), packed)
 
 
 def _newer(rows: Sequence[_Row], seqs: dict[str, int]) -> list[_Row]:

@@ -3,7 +3,7 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, get_args
 
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ _WAITS = (runs.c.status == "queued", ~runs.c.live)
 _NEXT = select(runs.c.run_id).where(runs.c.thread_id == bindparam("id"), *_WAITS).order_by(runs.c.ordinal).limit(1)
 _MAKE_LIVE = update(runs).where(runs.c.run_id == bindparam("id"), *_WAITS).values(live=True)
 _WAITING = select(runs.c.thread_id).where(*_WAITS).distinct()
+_WAITING_AMONG = _WAITING.where(runs.c.thread_id.in_(bindparam("ids", expanding=True)))
 _LIVE_RUN = select(runs.c.run_id).where(
     runs.c.thread_id == bindparam("id"),
     text("runs.live AND runs.previous_run_id IS NULL"),  # as the index says it, so that SQLite finds that index
@@ -97,9 +98,9 @@ def next_run(db: Connection, thread_id: str) -> StoredRun | None:
     return _find_run(db, run_id) if made else None
 
 
-def waiting_threads(db: Connection) -> list[str]:
+def waiting_threads(db: Connection, among: Collection[str] | None = None) -> list[str]:
     """See `Store.waiting_threads`."""
-    return list(db.scalars(_WAITING))
+    return list(db.scalars(_WAITING) if among is None else db.scalars(_WAITING_AMONG, {"ids": list(among)}))
 
 
 def look_what_is_taken(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun | None:

@@ -3,7 +3,7 @@
 import asyncio
 
 from tailrace.schema.errors import Conflict, NotFound
-from tailrace.store.base import Input, Store
+from tailrace.store.base import Input, Store, StoredRun
 from tailrace.testing.stored import a_run, a_thread, end, refused
 
 
@@ -24,6 +24,40 @@ class TurnsConformance:
             assert [run.request.run_id for run in given if run is not None] == [run_id]
             assert await store.live_run("t") == run_id
         assert await store.waiting_threads() == []
+
+    async def test_who_waits_is_told_of_the_threads_that_are_asked_about(self, store: Store) -> None:
+        """For as long as one waits there, also while the thread is held, and again when another is enqueued."""
+        for thread_id in ("t", "u", "v"):
+            await store.create_run(a_run(f"{thread_id}1", thread_id), a_thread(thread_id))
+        for thread_id in ("t", "u"):
+            await store.enqueue_run(a_run(f"{thread_id}2", thread_id))
+        assert await store.next_run("t") is None
+        assert await store.waiting_threads({"t", "v", "nowhere"}) == ["t"]
+        await end(store, "t1")
+        assert await store.next_run("t") == a_run("t2")
+        assert await store.waiting_threads(["t", "v"]) == []
+        assert await store.next_run("t") is None
+        await store.enqueue_run(a_run("t3"))
+        assert sorted(await store.waiting_threads(["t", "u", "v"])) == ["t", "u"]
+
+    async def test_nobody_waits_for_ever(self, store: Store) -> None:
+        """Whoever enqueues asks for the turn, and who stores an end asks who waits: one of them is given it, however
+        the two meet."""
+        await store.create_thread(a_thread("t"))
+        await store.create_run(a_run("0"), None)
+        for number in range(1, 30):
+            run_id = str(number)
+
+            async def enqueue(run_id: str = run_id) -> list[StoredRun | None]:
+                await store.enqueue_run(a_run(run_id))
+                return [await store.next_run("t")]
+
+            async def project(run_id: str = str(number - 1)) -> list[StoredRun | None]:
+                await end(store, run_id)
+                return [await store.next_run(thread_id) for thread_id in await store.waiting_threads(["t"])]
+
+            given = [run for found in await asyncio.gather(enqueue(), project()) for run in found if run is not None]
+            assert [run.request.run_id for run in given] == [run_id]
 
     async def test_a_turn_is_asked_for_once(self, store: Store) -> None:
         """The same again is the one that is there; another body, or no such thread, is refused."""

@@ -137,6 +137,7 @@ class Reply:
         finally:
             self._watchdog.waiting = False
             self._turn = None
+            self._take = bool  # what takes may hold this reply
 
     def end_within(self, seconds: float) -> None:
         """The answer is whole, but for what may still follow it: after so long, counted from the first call of this,

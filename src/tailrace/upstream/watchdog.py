@@ -56,6 +56,10 @@ class Clock(Protocol):
         """Call back after what is ready now."""
 
 
+def _ignore(_error: ProviderError) -> None:
+    """Nobody listens any more."""
+
+
 class Watchdog:
     """Calls `bark` once with the error when a limit counted from `sent` (by `clock`) has passed, unless stopped.
 
@@ -82,8 +86,9 @@ class Watchdog:
         self._last = self._clock.time()
 
     def stop(self) -> None:
-        """The call is over; idempotent."""
+        """The call is over; idempotent. Its owner, who holds the watchdog, is let go of."""
         self._handle.cancel()
+        self._bark = _ignore
 
     def _silence(self) -> tuple[float, str, float]:
         """When silence will have lasted too long, by which limit, and its length."""

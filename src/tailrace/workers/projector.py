@@ -6,7 +6,7 @@ than what is stored changes nothing (`Store.project`). The last snapshot of a ru
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 import structlog
@@ -26,7 +26,7 @@ MAX_STATES = 1024  # folds kept in memory, to go on from; another's is read anew
 RESTING = ENDED | {"requires_action"}  # nothing more for a while: what is kept in memory can go
 
 
-Freed = Callable[[str], Awaitable[None]]
+Freed = Callable[[Collection[str]], Awaitable[None]]
 
 
 class Projector:
@@ -68,10 +68,20 @@ class Projector:
             with suppress(NotReady):
                 await self._work.release(jobs)
             raise
-        while self._free:
-            await self._freed(self._free.pop())
+        await self._tell_freed()
         await self._work.done([job for job in jobs if job.run_id not in failed])
         await self._work.failed([job for job in jobs if job.run_id in failed])
+
+    async def _tell_freed(self) -> None:
+        """Raises NotReady, and then it is told the next time."""
+        if not self._free:
+            return
+        free, self._free = self._free, set()
+        try:
+            await self._freed(free)
+        except NotReady:
+            self._free |= free
+            raise
 
     async def _project_all(self, run_ids: Sequence[str]) -> set[str]:
         """Project these; those that could not be. Raises NotReady where no run is to blame."""
