@@ -104,8 +104,9 @@ class LiveRun:
             self.last_seq = last_seq
         self.sealed = self.sealed or sealed
 
-    def publish(self, batch: Batch) -> None:
-        """Show a committed batch to the tails."""
+    def publish(self, batch: Batch) -> bool:
+        """Show a committed batch to the tails. Does it count as a change (`Log.changed`): does something begin or end
+        in it, or has the run grown for GROWTH_MS? O(1) besides the waking."""
         self._window.append(batch)
         self.size += batch.size
         if self.size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
@@ -115,6 +116,10 @@ class LiveRun:
         for waiter in tuple(self._waiters):
             if not waiter.take(batch):
                 self._waiters.discard(waiter)
+        if batch.grows and batch.timestamp - self.told < GROWTH_MS:
+            return False
+        self.told = batch.timestamp
+        return True
 
     def seal(self) -> None:
         """What was published last is the end: tails that have read it are done."""
@@ -194,15 +199,11 @@ class Live:
         """The run's live end, if somebody holds it."""
         return self._runs.get(run_id)
 
-    def publish(self, run: LiveRun, batch: Batch) -> None:
-        """Show a committed batch to the run's tails, and to `changed` where something begins or ends in
-        it, or the run has grown for GROWTH_MS. O(1) besides the waking."""
-        run.publish(batch)
-        if not batch.grows or batch.timestamp - run.told >= GROWTH_MS:
-            run.told = batch.timestamp
-            self._changed.add(run.run_id)
-            if self._on_change is not None:
-                self._wake_changed()
+    def change(self, run: LiveRun) -> None:
+        """The run has changed: for `changed` to tell."""
+        self._changed.add(run.run_id)
+        if self._on_change is not None:
+            self._wake_changed()
 
     def _wake_changed(self) -> None:
         if self._on_change is not None and not self._on_change.done():

@@ -63,7 +63,8 @@ class MemoryLog:
             raise unknown(run_id)
         batch = run.writer.append(epoch, list(payloads), raw, trace, self._clock())
         run.batches.append(batch)
-        self._live.publish(run.writer.live, batch)
+        if run.writer.live.publish(batch):
+            self._live.change(run.writer.live)
         if run.writer.sealed:
             run.writer.live.seal()
         return batch

@@ -40,7 +40,12 @@ class _Append:
     __slots__ = ("batch", "payloads", "raw", "told", "trace", "wanted")
 
     def __init__(
-        self, payloads: list[Payload], raw: list[bytes], trace: TraceContext, told: Told, wanted: Callable[[], bool] | None
+        self,
+        payloads: list[Payload],
+        raw: list[bytes],
+        trace: TraceContext,
+        told: Told,
+        wanted: Callable[[], bool] | None,
     ) -> None:
         self.payloads = payloads
         self.raw = raw
@@ -136,7 +141,8 @@ class Appender:
         self._queue.popleft()
         self.last_seq = batch.last_seq
         self._generation = self._redis.commands.generation
-        self._live.publish(self.run, batch)
+        if self.run.publish(batch):
+            self._live.change(self.run)
         if batch.ends:
             self.run.seal()
             self._lose(None)
