@@ -13,6 +13,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from tailrace.log.base import Head, Push
@@ -34,13 +35,12 @@ def last_seq_of(batch: Batch) -> int:
 def page(batches: Iterable[Batch], after: int, limit: int) -> list[Batch]:
     """The first of these batches, cut to begin behind `after`, until there are `limit` events or PAGE_BYTES bytes."""
     taken: list[Batch] = []
-    events = size = 0
+    size = 0
     for batch in batches:
-        part = batch.after(after)
+        part = batch if taken else batch.after(after)
         taken.append(part)
-        events += part.last_seq - part.first_seq + 1
         size += part.size
-        if events >= limit or size >= PAGE_BYTES:
+        if part.last_seq - after >= limit or size >= PAGE_BYTES:
             break
     return taken
 
@@ -149,7 +149,7 @@ class LiveRun:
         if not window or window[0].first_seq > seq + 1:
             return None
         start = bisect_right(window, seq, key=last_seq_of)
-        return page((window[index] for index in range(start, len(window))), seq, limit)
+        return page(islice(window, start, None), seq, limit)
 
     def wake(self) -> None:
         """Wake all who wait."""

@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 
 from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
@@ -82,7 +83,7 @@ class MemoryLog:
         if run is None:
             return []
         start = bisect_right(run.batches, after, key=last_seq_of)
-        return page((run.batches[index] for index in range(start, len(run.batches))), after, limit)
+        return page(islice(run.batches, start, None), after, limit)
 
     def tail(self, run_id: str, after: int = 0, push: Push | None = None) -> AsyncIterator[Batch]:
         """See `Log.tail`."""
