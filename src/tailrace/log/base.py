@@ -100,4 +100,3 @@ async def pages(log: Log, run_id: str, after: int = 0) -> AsyncIterator[list[Bat
             return  # deleted meanwhile
         yield page
         after = page[-1].last_seq
-
