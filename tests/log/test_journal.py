@@ -9,6 +9,7 @@ import signal
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -196,3 +197,13 @@ def test_a_journal_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None
     (tmp_path / "log.journal").mkdir()
     with pytest.raises(SettingsError, match=r"log\.db cannot be opened"):
         SqliteLog(tmp_path / "log.db")
+
+
+def test_rows_of_another_shape_stop_the_start(tmp_path: Path) -> None:
+    """They are whole, and somebody has seen them: to pass them over would lose them without a word."""
+    body = b"\x93\x01\x02\x03"  # [1, 2, 3] in msgpack
+    record = len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body
+    (tmp_path / "log.journal").write_bytes(record)
+    with pytest.raises(SettingsError, match="rows of another version"):
+        SqliteLog(tmp_path / "log.db")
+    assert (tmp_path / "log.journal").read_bytes() == record

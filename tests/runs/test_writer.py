@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, pages
 from tailrace.log.memory import MemoryLog
 from tailrace.log.redis import RedisLog
 from tailrace.log.redis_client import Redis
@@ -65,7 +65,7 @@ async def told(log: Log) -> list[tuple[str, TraceContext]]:
     """The texts in the log, each with its trace."""
     return [
         (payload.delta_content, batch.trace)
-        for batch in [batch async for batch in batches(log, "run_1")]
+        for batch in [batch async for page in pages(log, "run_1") for batch in page]
         for payload in batch.payloads
         if isinstance(payload, ItemDelta)
     ]
@@ -101,7 +101,7 @@ async def test_what_comes_while_an_append_is_under_way_goes_into_the_next(log):
     assert await told(log) == [(str(number), FIRST if number <= 10 else SECOND) for number in range(1, count + 1)]
     if isinstance(log, RedisLog):
         assert count == MOST_DUE + 1
-        assert len([batch async for batch in batches(log, "run_1")]) == 4
+        assert len([batch async for page in pages(log, "run_1") for batch in page]) == 4
 
 
 @pytest.mark.parametrize("log", ["redis"], indirect=True)
@@ -128,7 +128,7 @@ async def test_an_offer_passes_the_grammar(log):
     writer = await begun(log)
     writer.offer([ItemDelta(item_id="nobody", delta_content="x")], FIRST)
     await writer.settle()
-    kept = [payload async for batch in batches(log, "run_1") for payload in batch.payloads][-1]
+    kept = [payload async for page in pages(log, "run_1") for batch in page for payload in batch.payloads][-1]
     assert isinstance(kept, ProviderEvent)
     assert kept.name == "STREAM_SEQUENCE_ERROR:item_delta"
 

@@ -4,8 +4,8 @@ ASGI's `send` has to be awaited, because it may have to wait for the client. A s
 log's own commit cannot wait, and need not while the client takes what it is sent: it writes at once, or not at all.
 That a client has gone is told in a callback, too: ASGI has a task wait for it, for each stream, to its end.
 
-And a response's head goes out together with what follows it at once: each write wakes the client, and costs as much as
-all else that an event costs.
+And a response's head goes out together with what follows it in the same turn of the loop: each write wakes the client,
+and costs as much as all else that an event costs.
 """
 
 import asyncio
@@ -78,27 +78,25 @@ class StreamingProtocol(HttpToolsProtocol):
 
 
 class _Head:
-    """Stands in for a cycle's transport until the response's head is written: kept for what follows in this turn of the
-    loop, or until its end."""
+    """Stands in for a cycle's transport until the response's head is written: kept, with all that follows it in this
+    turn of the loop, until that ends."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._transport = cycle.transport
-        self._head = b""
+        self._pieces: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Keep the first piece; send it with the second."""
-        if self._head:
-            self._send(data)
-        else:
-            self._head = data
+        """Keep it for the end of the turn."""
+        if not self._pieces:
             asyncio.get_running_loop().call_soon(self._send)
+        self._pieces.append(data)
 
-    def _send(self, data: bytes = b"") -> None:
-        head, self._head = self._head, b""
-        if head:
+    def _send(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
             self._cycle.transport = self._transport
-            self._transport.write(head + data)
+            self._transport.write(b"".join(pieces))
 
     def close(self) -> None:
         """Send what is kept, then close."""

@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
 
 
 class Grammar:
-    """How far a run has come, in as much detail as RULES asks for. `check`, then `advance`; both O(1)."""
+    """How far a run has come, in as much detail as RULES asks for. `accept` and `check` are O(1)."""
 
     def __init__(self) -> None:
         self.run: RunState = "new"
@@ -69,7 +69,9 @@ class Grammar:
     def check(self, payload: Payload) -> str | None:
         """What forbids `payload` here, in one sentence; None where nothing does."""
         name = type_of(payload)
-        rule = RULES.get(name)
+        return self._violation(payload, name, RULES.get(name))
+
+    def _violation(self, payload: Payload, name: str, rule: Rule | None) -> str | None:
         if rule is None:
             return f"{name} is never stored"
         if self.run != rule.run:
@@ -109,9 +111,7 @@ class Grammar:
             return "open"
         return "ended" if item_id in self.ended_items else "new"
 
-    def advance(self, payload: Payload) -> None:
-        """Take a payload that `check` found legal."""
-        rule = RULES[type_of(payload)]
+    def _advance(self, payload: Payload, rule: Rule) -> None:
         self.run = rule.run_to
         if rule.item_to is not None:
             self._advance_item(payload, rule.item_to)
@@ -129,12 +129,14 @@ class Grammar:
             self.ended_items.add(item_id)
 
     def accept(self, payload: Payload) -> str | None:
-        """`check`, and `advance` where nothing forbids it."""
+        """`check`, and what the payload changes, where nothing forbids it."""
         if type(payload) is ItemDelta and payload.item_id in self.open_items:
             return (
                 None  # nearly each event is one: items are open in a live run alone, and a delta changes nothing here
             )
-        violation = self.check(payload)
-        if violation is None:
-            self.advance(payload)
+        name = type_of(payload)
+        rule = RULES.get(name)
+        violation = self._violation(payload, name, rule)
+        if violation is None and rule is not None:
+            self._advance(payload, rule)
         return violation

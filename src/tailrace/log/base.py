@@ -91,13 +91,12 @@ class Log(Protocol):
         """Finish what was begun and let go. Later calls raise NotReady."""
 
 
-async def batches(log: Log, run_id: str, after: int = 0) -> AsyncIterator[Batch]:
-    """What the log holds behind `after` as of now, batch by batch; nothing for an unknown run."""
+async def pages(log: Log, run_id: str, after: int = 0) -> AsyncIterator[list[Batch]]:
+    """The batches that the log holds behind `after` as of now, page by page; nothing for an unknown run."""
     head = await log.head(run_id)
     while head is not None and after < head.last_seq:
         page = await log.read(run_id, after)
         if not page:
             return  # deleted meanwhile
-        for batch in page:
-            yield batch
+        yield page
         after = page[-1].last_seq

@@ -57,7 +57,10 @@ class Journal:
         self.is_full = False
 
     def recover(self, last_id: int) -> list[Row]:
-        """What an earlier process has left here and the log's file, whose last row is `last_id`, has not got."""
+        """What an earlier process has left here and the log's file, whose last row is `last_id`, has not got.
+
+        Raises OSError, also for rows of another shape: what was acknowledged must not be passed over.
+        """
         left: list[Row] = []
         for row in self._left():
             if row[0] > last_id + len(left) + 1:
@@ -74,7 +77,10 @@ class Journal:
             body = data[at + _HEAD.size : at + _HEAD.size + size]
             if not size or len(body) < size or crc32(body) != checksum:
                 return
-            row = _decode(body)
+            try:
+                row = _decode(body)
+            except msgspec.MsgspecError as error:
+                raise OSError(f"the journal has rows of another version of Tailrace: {error}") from error
             if last_id is not None and row[0] != last_id + 1:
                 return
             yield row

@@ -13,6 +13,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import islice
 from weakref import WeakValueDictionary
 
 from tailrace.log.base import Head, Push
@@ -34,13 +35,12 @@ def last_seq_of(batch: Batch) -> int:
 def page(batches: Iterable[Batch], after: int, limit: int) -> list[Batch]:
     """The first of these batches, cut to begin behind `after`, until there are `limit` events or PAGE_BYTES bytes."""
     taken: list[Batch] = []
-    events = size = 0
+    size = 0
     for batch in batches:
-        part = batch.after(after)
+        part = batch if taken else batch.after(after)
         taken.append(part)
-        events += part.last_seq - part.first_seq + 1
         size += part.size
-        if events >= limit or size >= PAGE_BYTES:
+        if part.last_seq - after >= limit or size >= PAGE_BYTES:
             break
     return taken
 
@@ -104,8 +104,9 @@ class LiveRun:
             self.last_seq = last_seq
         self.sealed = self.sealed or sealed
 
-    def publish(self, batch: Batch) -> None:
-        """Show a committed batch to the tails."""
+    def publish(self, batch: Batch) -> bool:
+        """Show a committed batch to the tails. Does it count as a change (`Log.changed`): does something begin or end
+        in it, or has the run grown for GROWTH_MS? O(1) besides the waking."""
         self._window.append(batch)
         self.size += batch.size
         if self.size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
@@ -115,6 +116,10 @@ class LiveRun:
         for waiter in tuple(self._waiters):
             if not waiter.take(batch):
                 self._waiters.discard(waiter)
+        if batch.grows and batch.timestamp - self.told < GROWTH_MS:
+            return False
+        self.told = batch.timestamp
+        return True
 
     def seal(self) -> None:
         """What was published last is the end: tails that have read it are done."""
@@ -144,7 +149,7 @@ class LiveRun:
         if not window or window[0].first_seq > seq + 1:
             return None
         start = bisect_right(window, seq, key=last_seq_of)
-        return page((window[index] for index in range(start, len(window))), seq, limit)
+        return page(islice(window, start, None), seq, limit)
 
     def wake(self) -> None:
         """Wake all who wait."""
@@ -194,15 +199,11 @@ class Live:
         """The run's live end, if somebody holds it."""
         return self._runs.get(run_id)
 
-    def publish(self, run: LiveRun, batch: Batch) -> None:
-        """Show a committed batch to the run's tails, and to `changed` where something begins or ends in
-        it, or the run has grown for GROWTH_MS. O(1) besides the waking."""
-        run.publish(batch)
-        if not batch.grows or batch.timestamp - run.told >= GROWTH_MS:
-            run.told = batch.timestamp
-            self._changed.add(run.run_id)
-            if self._on_change is not None:
-                self._wake_changed()
+    def change(self, run: LiveRun) -> None:
+        """The run has changed: for `changed` to tell."""
+        self._changed.add(run.run_id)
+        if self._on_change is not None:
+            self._wake_changed()
 
     def _wake_changed(self) -> None:
         if self._on_change is not None and not self._on_change.done():

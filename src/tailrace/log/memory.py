@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 
 from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
@@ -63,7 +64,8 @@ class MemoryLog:
             raise unknown(run_id)
         batch = run.writer.append(epoch, list(payloads), raw, trace, self._clock())
         run.batches.append(batch)
-        self._live.publish(run.writer.live, batch)
+        if run.writer.live.publish(batch):
+            self._live.change(run.writer.live)
         if run.writer.sealed:
             run.writer.live.seal()
         return batch
@@ -81,7 +83,7 @@ class MemoryLog:
         if run is None:
             return []
         start = bisect_right(run.batches, after, key=last_seq_of)
-        return page((run.batches[index] for index in range(start, len(run.batches))), after, limit)
+        return page(islice(run.batches, start, None), after, limit)
 
     def tail(self, run_id: str, after: int = 0, push: Push | None = None) -> AsyncIterator[Batch]:
         """See `Log.tail`."""

@@ -34,17 +34,18 @@ class EventsLost(LogError):
     """Redis has lost events for good."""
 
 
-def _yes() -> bool:
-    return True
-
-
 class _Append:
     """What is to be appended, or is being: then it is a batch. `told` hears what became of it."""
 
     __slots__ = ("batch", "payloads", "raw", "told", "trace", "wanted")
 
     def __init__(
-        self, payloads: list[Payload], raw: list[bytes], trace: TraceContext, told: Told, wanted: Callable[[], bool]
+        self,
+        payloads: list[Payload],
+        raw: list[bytes],
+        trace: TraceContext,
+        told: Told,
+        wanted: Callable[[], bool] | None,
     ) -> None:
         self.payloads = payloads
         self.raw = raw
@@ -94,7 +95,7 @@ class Appender:
         raw: list[bytes],
         trace: TraceContext,
         told: Told,
-        wanted: Callable[[], bool] = _yes,
+        wanted: Callable[[], bool] | None = None,
     ) -> None:
         """Append behind all that was asked for before; not at all if it is not `wanted` by then. Raises what it was
         lost for; `told` may hear StaleEpoch, Sealed, NotFound and NotReady."""
@@ -108,7 +109,7 @@ class Appender:
         """Send the next append that is still wanted."""
         while self._queue:
             append = self._queue[0]
-            if append.wanted():
+            if append.wanted is None or append.wanted():
                 self._timestamp = max(self._timestamp, self._clock())
                 append.batch = Batch(
                     self.run.run_id, self.last_seq + 1, self._timestamp, append.trace,
@@ -140,7 +141,8 @@ class Appender:
         self._queue.popleft()
         self.last_seq = batch.last_seq
         self._generation = self._redis.commands.generation
-        self._live.publish(self.run, batch)
+        if self.run.publish(batch):
+            self._live.change(self.run)
         if batch.ends:
             self.run.seal()
             self._lose(None)

@@ -120,8 +120,8 @@ class SqliteLog:
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
-        batch = self._journaled(run_id, epoch, payloads, trace) if self._quiet() else None
-        if batch is not None:
+        batch = self.offer(run_id, epoch, payloads, trace, _nobody) if self._quiet() else False
+        if isinstance(batch, Batch):
             return batch
         payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
@@ -130,24 +130,19 @@ class SqliteLog:
         return committed
 
     def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
-        """See `Log.offer`."""
-        return self._journaled(run_id, epoch, payloads, trace) or False
-
-    def _journaled(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
-        """Append into the journal; None, and nothing done, for an append that changes more than `batches`, or has to
-        wait. Raises as `append` does."""
+        """See `Log.offer`: into the journal, but for what changes more than `batches`, or has to wait."""
         payloads = tuple(payloads)  # the caller may go on with its list
         if not GROWING.issuperset(map(type, payloads)):
             check_payloads(payloads)
             if type(payloads[-1]) in ENDING:
-                return None
+                return False
         writer = self._writers.get(run_id)
         if writer is None or self._group or self._closed or self._journal.is_full:
-            return None
+            return False
         raw = list(map(codec.encode, payloads))
         rest = b"\n".join(raw)
         if len(rest) > LARGE_BYTES:
-            return None
+            return False
         batch = writer.append(epoch, payloads, raw, trace, self._clock())
         try:
             self._journal.add(self._row(writer, batch, rest))
@@ -155,8 +150,8 @@ class SqliteLog:
             self._last_id -= 1
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
-        batch.size = len(rest) + 1
-        self._live.publish(writer.live, batch)
+        if writer.live.publish(batch):
+            self._live.change(writer.live)
         if len(self._journal.rows) == 1:
             self._checkpoints.written(0)
         return batch
@@ -319,7 +314,8 @@ class SqliteLog:
 
     def _publish(self, transaction: _Transaction) -> None:
         for writer, batch in transaction.published:
-            self._live.publish(writer.live, batch)
+            if writer.live.publish(batch):
+                self._live.change(writer.live)
             if batch.ends:
                 writer.live.seal()
                 self._keep_ended(writer)
@@ -366,7 +362,6 @@ class SqliteLog:
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
         transaction.batches.append(self._row(writer, batch, rest))
-        batch.size = len(rest) + 1
         transaction.published.append((writer, batch))
         if writer.sealed:
             transaction.statements.append((sql.SEAL, (writer.key,)))
@@ -435,6 +430,10 @@ class SqliteLog:
             return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         except sqlite3.Error as error:
             raise NotReady(f"the log cannot be read: {error}") from error
+
+
+def _nobody(_outcome: Batch | TailraceError) -> None:
+    """Who is told of what is appended at once, or not at all."""
 
 
 def _nothing(_transaction: _Transaction) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, pages
 from tailrace.runs.answers import Answers, check
 from tailrace.runs.drive import opening
 from tailrace.runs.endings import abort, answer, fail
@@ -158,8 +158,8 @@ class Control:
     async def _read(self, run_id: str, snapshot: Response | None = None) -> Reducer:
         """The run as its log has it now; `snapshot`: what is known of it already."""
         state = Reducer(snapshot)
-        async for batch in batches(self._log, run_id, state.last_seq):
-            state.fold((batch,))
+        async for page in pages(self._log, run_id, state.last_seq):
+            state.fold(page)
         return state
 
     async def _taken(self, run_id: str, outputs: Sequence[ToolOutput]) -> bool:

@@ -10,7 +10,7 @@ import structlog
 from msgspec.structs import replace
 
 from tailrace.adapters.tools import unforced
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, pages
 from tailrace.log.work import Kind
 from tailrace.runs.agents import Agents, client_tools
 from tailrace.runs.answers import Answers, is_answer, withdrawn
@@ -289,8 +289,8 @@ def opening(run: RunRequest, created_at: int) -> list[Payload]:
 async def passed_on(log: Log, run_id: str) -> Kind:
     """Whose the run is to go on with, as its log has it."""
     kind: Kind = "run"
-    async for batch in batches(log, run_id):
-        for payload in batch.payloads:
+    async for page in pages(log, run_id):
+        for payload in (payload for batch in page for payload in batch.payloads):
             if isinstance(payload, ProviderEvent) and payload.name == PASSED_ON:
                 kind = payload.data["to"]
     return kind

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, Push, batches
+from tailrace.log.base import Log, Push, pages
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import Expired, NotFound
 from tailrace.schema.events import ItemDone
@@ -30,14 +30,14 @@ class RunReader:
         if snapshot.status in ENDED:
             return snapshot
         state = Reducer(snapshot)
-        async for batch in batches(self._log, snapshot.id, state.last_seq):
-            state.fold((batch,))
+        async for page in pages(self._log, snapshot.id, state.last_seq):
+            state.fold(page)
         return state.response() if state.start is not None else snapshot
 
     async def seq_of(self, run_id: str, item_id: str) -> int | None:
         """The seq at which an item was whole; None where it is not, as far as the log goes now."""
         if await self._log.head(run_id) is not None:
-            kept = [batch async for batch in batches(self._log, run_id)]
+            kept = [batch async for page in pages(self._log, run_id) for batch in page]
         else:
             kept = list(await self._store.archived(run_id) or ())
         for batch in kept:

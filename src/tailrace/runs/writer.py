@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tailrace.fold.draft import start_of
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, Offered, batches
+from tailrace.log.base import Log, Offered, pages
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import TailraceError
@@ -52,8 +52,9 @@ class RunWriter:
         """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
         writer = cls(log, run_id, await log.acquire(run_id))
         if writer.epoch > 1:  # else nobody has had it before
-            async for batch in batches(log, run_id):
-                writer._take(batch)
+            async for page in pages(log, run_id):
+                for batch in page:
+                    writer._take(batch)
         return writer
 
     async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:

@@ -67,6 +67,8 @@ class Batch:
             self.ends = not self.grows and type(payloads[-1]) in ENDING
         if raw is not None:
             self.raw = raw
+            if payloads is not None:  # it is about to be published
+                self.size = sum(map(len, raw)) + len(raw)
         self._frames: dict[str, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 
 from tailrace.fold.reducer import Reducer
-from tailrace.log.base import Log, batches
+from tailrace.log.base import Log, pages
 from tailrace.log.work import Job, Work
 from tailrace.schema.errors import NotReady
 from tailrace.schema.response import ENDED
@@ -123,7 +123,7 @@ class Projector:
         state = self._state(run_id)
         before = state.last_seq
         await asyncio.sleep(0)  # between runs the streams have their turn
-        new = [batch async for batch in batches(self._log, run_id, before)]
+        new = [batch async for page in pages(self._log, run_id, before) for batch in page]
         state.fold(new)
         if state.start is None:  # deleted meanwhile
             del self._states[run_id]
@@ -132,7 +132,7 @@ class Projector:
             return None
         if state.status not in ENDED:
             return Projection(response=state.response(), archive=None)
-        archive = [batch async for batch in batches(self._log, run_id)] if before else new
+        archive = [batch async for page in pages(self._log, run_id) for batch in page] if before else new
         return Projection(response=state.response(), archive=archive)
 
     def _state(self, run_id: str) -> Reducer:
