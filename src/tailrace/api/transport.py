@@ -50,8 +50,8 @@ class Client:
         self._left = left
 
     def leave(self) -> None:
-        """Its connection is lost."""
-        if self._left is not None:
+        """Its connection is lost. Who has its whole answer leaves nobody."""
+        if self._left is not None and self.is_gone:
             self._left()
 
 
