@@ -6,6 +6,7 @@ each batch's trace, …]}. Each line behind it is a payload, as it stood in the 
 holds no line end).
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import zstandard
@@ -14,6 +15,20 @@ from msgspec import Struct
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import TraceContext
+
+
+SMALL = 32 << 10  # bytes; to make a compressor takes longer than to compress so little
+
+
+class _Own(threading.local):
+    """Each thread's own compressor, for what is small: two threads cannot use one at a time, and one that has
+    compressed much would hold on to the memory which that took."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor()
+
+
+_own = _Own()
 
 
 class _Contents(Struct):
@@ -44,7 +59,8 @@ def pack(batches: Sequence[Batch]) -> bytes:
     body = b"\n".join(lines)
     if body.count(b"\n") != len(lines) - 1:
         raise ValueError("a payload holds a line end")
-    return zstandard.ZstdCompressor().compress(codec.encode(contents) + b"\n" + body)
+    data = codec.encode(contents) + b"\n" + body
+    return (_own.compressor if len(data) <= SMALL else zstandard.ZstdCompressor()).compress(data)
 
 
 def unpack(run_id: str, data: bytes, after: int = 0) -> Iterator[Batch]:

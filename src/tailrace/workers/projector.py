@@ -20,7 +20,8 @@ from tailrace.store.base import Projection, Store
 
 logger = structlog.get_logger()
 
-AT_ONCE = 64  # runs in one transaction
+AT_ONCE = 64  # runs that are claimed together
+FOLDED_AT_ONCE = 64  # events, in one turn of the loop: some tenths of a millisecond
 RETRY_S = 0.5
 MAX_STATES = 1024  # folds kept in memory, to go on from; another's is read anew
 RESTING = ENDED | {"requires_action"}  # nothing more for a while: what is kept in memory can go
@@ -45,6 +46,7 @@ class Projector:
         self._free: set[str] = set()
         self._states: OrderedDict[str, Reducer] = OrderedDict()
         self._writing = asyncio.Lock()
+        self._folded = 0  # events, since others last had their turn
 
     async def run(self) -> None:
         """Project what is claimed, until cancelled."""
@@ -122,9 +124,9 @@ class Projector:
     async def _project(self, run_id: str) -> Projection | None:
         state = self._state(run_id)
         before = state.last_seq
-        await asyncio.sleep(0)  # between runs the streams have their turn
         new = [batch async for page in pages(self._log, run_id, before) for batch in page]
         state.fold(new)
+        await self._let_others(state.last_seq - before)
         if state.start is None:  # deleted meanwhile
             del self._states[run_id]
             return None
@@ -134,6 +136,13 @@ class Projector:
             return Projection(response=state.response(), archive=None)
         archive = [batch async for page in pages(self._log, run_id) for batch in page] if before else new
         return Projection(response=state.response(), archive=archive)
+
+    async def _let_others(self, folded: int) -> None:
+        """Between runs the streams have their turn, when some have been folded of so many events."""
+        self._folded += folded
+        if self._folded >= FOLDED_AT_ONCE:
+            self._folded = 0
+            await asyncio.sleep(0)
 
     def _state(self, run_id: str) -> Reducer:
         state = self._states.setdefault(run_id, Reducer())
