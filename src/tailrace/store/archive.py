@@ -16,7 +16,6 @@ from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import TraceContext
 
-
 SMALL = 32 << 10  # bytes; to make a compressor takes longer than to compress so little
 
 
