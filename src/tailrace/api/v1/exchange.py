@@ -108,13 +108,21 @@ async def vendor_frames(
 
 
 async def ended(services: Services, run_id: str, watch: Callable[[Batch], None] | None = None) -> Response:
-    """The run once it has ended: the fold of its log, its input items included. Raises NotFound."""
+    """The run once it has ended: the fold of its log, its input items included. Raises NotFound.
+
+    Nobody hears of it before: what comes is folded in the commit itself, and only the end wakes this task.
+    """
     state = Reducer()
-    async for page in services.reader.pages(run_id, 0):
-        state.fold(page)
+
+    def take(batch: Batch) -> bool:
+        state.fold((batch,))
         if watch is not None:
-            for batch in page:
-                watch(batch)
+            watch(batch)
+        return True
+
+    async for page in services.reader.pages(run_id, 0, lambda batch: not batch.ends and take(batch)):
+        for batch in page:
+            take(batch)
     return state.response()
 
 
