@@ -15,9 +15,8 @@ from tailrace.schema.errors import NotReady
 from tailrace.store.engine import reason
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
 P = TypeVar("P")
+Ts = TypeVarTuple("Ts")
 
 LITTLE_AT_ONCE = 8  # parts that are written in one turn of the loop: about a millisecond
 CHECKPOINT_S = 2.0  # for so long what is committed gathers in the write-ahead log
@@ -25,7 +24,6 @@ CHECKPOINT_PATIENCE_S = 0.1  # with who writes: meanwhile one reader less reads
 
 _NEVER_WAITS = "busy_timeout = 0"
 _NO_CHECKPOINTS = "wal_autocheckpoint = 0"  # of its own: it would make them in a commit, with the lock held
-
 _CARRY_OVER = "PRAGMA wal_checkpoint(PASSIVE)"
 
 _log = structlog.get_logger(__name__)
