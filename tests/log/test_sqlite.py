@@ -333,6 +333,27 @@ async def test_deleting_a_long_run_goes_in_slices(tmp_path: Path, monkeypatch: p
     await log.close()
 
 
+async def test_short_runs_are_deleted_many_at_a_time(tmp_path: Path) -> None:
+    """Whatever their lengths beside that of a slice, also when they are no longer in memory; others stay."""
+    path = tmp_path / "log.db"
+    lengths = (0, 1, 2, 254, 255, 256, 257, 600, 0, 3, *[1] * 40)
+    log = SqliteLog(path)
+    for number, length in enumerate(lengths):
+        epoch = await log.acquire(f"{number}")
+        for _ in range(length):
+            await log.append(f"{number}", epoch, deltas(1), TRACE)
+    await log.append("stays", await log.acquire("stays"), deltas(3), TRACE)
+    for _ in range(2):
+        await log.delete([f"{number}" for number in range(0, len(lengths), 2)])
+        await log.close()
+        log = SqliteLog(path)
+    await log.delete(["unknown", *map(str, range(len(lengths)))])
+    for table in ("batches", "places", "runs"):
+        assert log._db.execute(f"SELECT count(DISTINCT run) FROM {table}").fetchone() == (1,)
+    assert [head.run_id for head in await log.heads()] == ["stays"]
+    await log.close()
+
+
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     """What a newer Tailrace wrote is left alone, and the message says so."""
     path = tmp_path / "log.db"

@@ -54,6 +54,7 @@ MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is look
 PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
 LARGE_BYTES = 16 * 1024  # of one append: to write it into the journal first would cost as much again
 SLICE = 256  # batches deleted in one transaction: about a millisecond
+RUN_COSTS = 8  # to delete a run takes as long as so many of its batches
 
 _log = structlog.get_logger(__name__)
 
@@ -190,11 +191,11 @@ class SqliteLog:
 
     async def delete(self, run_ids: Sequence[str]) -> None:
         """See `Log.delete`. They are forgotten all at once; their batches then go in slices."""
-        keys = await self._submit(partial(self._forget, run_ids))
-        await self._submit(self._place)
-        for key in keys:
-            while await self._submit(partial(self._delete_slice, key)):
-                pass
+        keys = deque[int](await self._submit(partial(self._forget, run_ids)))
+        if keys:
+            await self._submit(self._place)
+        while keys:
+            await self._submit(partial(self._delete_slice, keys))
 
     async def ping(self) -> None:
         """See `Log.ping`. Commits a smallest write, because only a commit shows that appends can be had; so does one of
@@ -368,8 +369,8 @@ class SqliteLog:
         return batch
 
     def _forget(self, run_ids: Sequence[str], transaction: _Transaction) -> list[int]:
-        writers = [self._writer(run_id) for run_id in set(run_ids) - transaction.forgotten]
-        keys = [writer.key for writer in writers if writer is not None]
+        found = map(self._key, set(run_ids) - transaction.forgotten)
+        keys = [key for key in found if key is not None]
         transaction.statements += [(sql.FORGET_RUN, (key,)) for key in keys]
         transaction.forgotten.update(run_ids)
         return keys
@@ -378,13 +379,23 @@ class SqliteLog:
         transaction.statements += [(statement, ()) for statement in sql.PLACE]
         self._fresh_pages = 0
 
-    def _delete_slice(self, key: int, transaction: _Transaction) -> bool:
-        (end,) = self._db.execute(sql.SLICE_END, (key, SLICE)).fetchone()
-        if end is None:
-            transaction.statements.append((sql.DELETE_RUN, (key,)))
-            return False
-        transaction.statements += [(statement, (key, end)) for statement in sql.DELETE_SLICE]
-        return True
+    def _delete_slice(self, keys: deque[int], transaction: _Transaction) -> None:
+        """Delete runs from the front of `keys` that have SLICE batches together, or as many of the first one's."""
+        left = SLICE
+        while keys and left > 0:
+            end, count = self._db.execute(sql.SLICE_END, (keys[0], left)).fetchone()
+            if count:
+                transaction.statements += [(statement, (keys[0], end)) for statement in sql.DELETE_SLICE]
+            if count < left:
+                transaction.statements.append((sql.DELETE_RUN, (keys.popleft(),)))
+            left -= count + RUN_COSTS
+
+    def _key(self, run_id: str) -> int | None:
+        writer = self._writers.get(run_id)
+        if writer is not None:
+            return writer.key
+        row: tuple[int] | None = self._db.execute(sql.FIND_KEY, (run_id,)).fetchone()
+        return row[0] if row is not None else None
 
     def _writer(self, run_id: str) -> Writer | None:
         """Where the run stands, from memory or from the file; None where it has no log."""

@@ -71,6 +71,7 @@ PLACE = (
     "INSERT INTO places SELECT run, last_seq, id FROM fresh",
     "UPDATE placed SET id = max(id, (SELECT coalesce(max(id), 0) FROM batches))",
 )
+FIND_KEY = "SELECT run FROM runs WHERE run_id = ?"
 FIND_RUN = "SELECT run, epoch, sealed FROM runs WHERE run_id = ?"
 LAST_BATCH = (
     "SELECT last_seq, timestamp FROM places JOIN batches USING (run, last_seq, id) WHERE run = ?1"
@@ -80,7 +81,7 @@ LAST_BATCH = (
 LAST_RUN = "SELECT coalesce(max(run), 0) FROM runs"
 LAST_ID = "SELECT max(id, (SELECT coalesce(max(id), 0) FROM batches)) FROM placed"
 FORGET_RUN = "UPDATE runs SET run_id = NULL, sealed = 1 WHERE run = ?"
-SLICE_END = "SELECT max(last_seq) FROM (SELECT last_seq FROM places WHERE run = ? ORDER BY last_seq LIMIT ?)"
+SLICE_END = "SELECT max(last_seq), count(*) FROM (SELECT last_seq FROM places WHERE run = ? ORDER BY last_seq LIMIT ?)"
 DELETE_SLICE = (
     "DELETE FROM batches WHERE id IN (SELECT id FROM places WHERE run = ? AND last_seq <= ?)",
     "DELETE FROM places WHERE run = ? AND last_seq <= ?",
