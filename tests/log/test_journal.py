@@ -6,6 +6,7 @@ import random
 import resource
 import shutil
 import signal
+import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from tailrace.log import journal as journal_module
 from tailrace.log.journal import Journal, Row
 from tailrace.log.sqlite import SqliteLog
 from tailrace.schema.errors import NotReady, SettingsError
+from tailrace.schema.events import TraceContext
 from tailrace.testing.log_conformance import TRACE, deltas, done, offer, read_all, seqs, whole
 
 
@@ -76,24 +78,45 @@ def test_of_what_was_cut_or_damaged_the_whole_rows_before_it_are_found(data: st.
         assert journal.recover(len(old)) == rows[: sum(end <= at for end in ends)]
 
 
-def test_what_was_not_written_whole_is_not_there(tmp_path: Path) -> None:
-    """A disk that is full in the middle of a row: the row is refused, and room makes the next one follow."""
+def test_a_row_without_room_is_not_there(tmp_path: Path) -> None:
+    """It is refused whole, and a smaller one follows."""
     journal = filled(tmp_path / "j", [row(1)])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.size + 20, hard))
-    try:
-        for _ in range(2):
-            with pytest.raises(OSError, match=r"room|too large"):
-                journal.add(row(2))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
+    for _ in range(2):
+        with pytest.raises(OSError, match="room"):
+            journal.add(row(2, journal_module.SIZE))
     assert journal.recover(1) == []
     two = row(2)
     journal.add(two)
     assert journal.recover(1) == [two]
     journal.close()
+
+
+def test_a_disk_without_room_for_the_journal_stops_the_start(tmp_path: Path) -> None:
+    """Then, and not when something is appended: the file has its full size from the first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal_module.SIZE - 1, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(SettingsError, match=r"room|too large"):
+                SqliteLog(tmp_path / "log.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+async def test_a_process_that_is_killed_leaves_its_rows(tmp_path: Path) -> None:
+    """What `add` has returned for is in the file, though no call wrote it."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from tailrace.log.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1]))\n"
+        "for number in range(1, 101): journal.add((number, 1, number, number, 1, '', None, b'x' * number))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path / "j"))
+    assert await child.wait() == -signal.SIGKILL
+    with closing(Journal(tmp_path / "j")) as journal:
+        assert [len(each[-1]) for each in journal.recover(0)] == list(range(1, 101))
 
 
 async def test_a_log_killed_at_any_moment_has_all_that_was_appended(
@@ -161,15 +184,12 @@ async def test_a_run_that_is_deleted_goes_with_what_the_journal_had_of_it(tmp_pa
 
 
 async def test_a_journal_that_cannot_be_written_refuses_and_loses_nothing(tmp_path: Path) -> None:
-    """The run goes on where it stood when there is room again."""
+    """The run goes on where it stood, with what there is room for."""
     log = SqliteLog(tmp_path / "log.db")
     epoch = await log.acquire("r")
     assert offer(log, "r", epoch, deltas(1)) is not None
-    fd, log._journal._fd = log._journal._fd, os.open(tmp_path / "log.db", os.O_RDONLY)
     with pytest.raises(NotReady, match="cannot be written"):
-        offer(log, "r", epoch, deltas(1))
-    os.close(log._journal._fd)
-    log._journal._fd = fd
+        log.offer("r", epoch, deltas(1), TraceContext(TRACE.traceparent, "x" * journal_module.SIZE), lambda _: None)
     assert (await log.append("r", epoch, deltas(1), TRACE)).first_seq == 2
     taken = offer(log, "r", epoch, deltas(1))
     assert taken is not None
@@ -206,4 +226,4 @@ def test_rows_of_another_shape_stop_the_start(tmp_path: Path) -> None:
     (tmp_path / "log.journal").write_bytes(record)
     with pytest.raises(SettingsError, match="rows of another version"):
         SqliteLog(tmp_path / "log.db")
-    assert (tmp_path / "log.journal").read_bytes() == record
+    assert (tmp_path / "log.journal").read_bytes().startswith(record)

@@ -21,27 +21,21 @@ logger = structlog.get_logger()
 class Sender:
     """Writes to one client. `ended`: the body has been."""
 
-    __slots__ = ("_is_silent", "_keep_alive", "_keep_alive_s", "_send", "_timer", "client", "ended")
+    __slots__ = ("_keep_alive", "_keep_alive_s", "_send", "_timer", "client", "ended", "push")
 
     def __init__(self, scope: Scope, send: Send, keep_alive: bytes, keep_alive_s: float) -> None:
         self.client = client_of(scope)
+        self.push = self.client.write
+        """Sends bytes at once, or not at all."""
         self.ended = False
         self._send = send
         self._keep_alive = keep_alive
         self._keep_alive_s = keep_alive_s
-        self._is_silent = True
         self._timer: asyncio.TimerHandle | None = None
-
-    def push(self, data: bytes) -> bool:
-        """Send these bytes at once, or not at all: False where the client is not taking any."""
-        if not data:
-            return True
-        self._is_silent = False
-        return self.client.write(data)
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send these bytes, waiting while the client is not taking any; the `last` ones with the body's end."""
-        self._is_silent, self.ended = False, last
+        self.client.is_silent, self.ended = False, last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
     def beat(self) -> None:
@@ -53,9 +47,9 @@ class Sender:
         self._timer = asyncio.get_running_loop().call_later(self._keep_alive_s / 2, self._look)
 
     def _look(self) -> None:
-        if self._is_silent:
+        if self.client.is_silent:
             self.push(self._keep_alive)
-        self._is_silent = True
+        self.client.is_silent = True
         self.beat()
 
     def rest(self) -> None:

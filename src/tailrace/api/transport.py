@@ -22,9 +22,11 @@ _EXTENSION = "tailrace.client"
 class Client:
     """Who is at the other end of a request, for as long as its cycle answers it: that holds the client itself."""
 
-    __slots__ = ("_cycle", "_left")
+    __slots__ = ("_cycle", "_left", "is_silent")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
+        self.is_silent = True
+        """Has nothing been written since this was last set?"""
         self._cycle = ref(cycle)
         self._left: Callable[[], object] | None = None
 
@@ -35,8 +37,11 @@ class Client:
         return cycle is None or cycle.disconnected
 
     def write(self, data: bytes) -> bool:
-        """Write a piece of a body that is sent in chunks, if that can be done at once. False where it was not written:
-        then ASGI's `send` waits until it can be."""
+        """Write a piece of a body that is sent in chunks, if that can be done at once. False where it was not written,
+        because the client takes nothing: then ASGI's `send` waits until it does."""
+        if not data:
+            return True
+        self.is_silent = False
         cycle = self._cycle()
         if cycle is None or not cycle.chunked_encoding or cycle.response_complete:
             return False

@@ -1,8 +1,10 @@
 """What has been appended to live runs since the last transaction, in a file of its own beside the SQLite log's.
 
 While text comes word by word, a transaction for each word costs more than all else that is done with it. So a row waits
-here for the next transaction, which some run's beginning or end calls for soon: one write at the end of a file. That is
-as durable as the transaction is: both are with the operating system when the call returns.
+here for the next transaction, which some run's beginning or end calls for soon: copied to the end of a file that is
+mapped into memory. That is as durable as the transaction is: both are with the operating system when the call returns,
+and no call of the system's is made for it. The file has its full size from the first, so that a full disk is met when
+it is made, and not by a write into memory that cannot fail in an orderly way.
 
 A row is written once and read only after a crash. With the transaction that takes the rows over the journal begins anew
 at its first byte; what stands behind its end are rows of an earlier time. Three things tell what counts: a record is
@@ -14,6 +16,7 @@ nothing that is not its own.
 import os
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from zlib import crc32
 
@@ -21,6 +24,7 @@ import msgspec
 
 MOST_ROWS = 256  # taken over within a millisecond
 MOST_BYTES = 256 * 1024
+SIZE = 512 * 1024  # of the file: what comes before it is full has room in it, with the longest headers
 _HEAD = struct.Struct("<II")  # the length of the record's body, and its CRC-32
 
 Row = tuple[int, int, int, int, int, str, str | None, bytes]
@@ -38,15 +42,23 @@ class Journal:
         self.size = 0
         self.is_full = False
         """Is it time to take its rows over?"""
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            lacks = SIZE - os.fstat(fd).st_size
+            if lacks > 0 and os.pwrite(fd, bytes(lacks), SIZE - lacks) < lacks:
+                raise OSError("the journal has no room")
+            self._map = mmap(fd, SIZE)
+        finally:
+            os.close(fd)
 
     def add(self, row: Row) -> None:
-        """One more row; survives the death of the process on return. Raises OSError, and then it is not there."""
+        """One more row; survives the death of the process on return. Raises OSError where it has no room."""
         body = _encode(row)
-        record = _HEAD.pack(len(body), crc32(body)) + body
-        if os.pwrite(self._fd, record, self.size) < len(record):
+        end = self.size + _HEAD.size + len(body)
+        if end > SIZE:
             raise OSError("the journal has no room")
-        self.size += len(record)
+        self._map[self.size : end] = _HEAD.pack(len(body), crc32(body)) + body
+        self.size = end
         self.rows.append(row)
         self.is_full = self.size >= MOST_BYTES or len(self.rows) >= MOST_ROWS
 
@@ -70,7 +82,7 @@ class Journal:
         return left
 
     def _left(self) -> Iterator[Row]:
-        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        data = self._map[:]
         at, last_id = 0, None
         while at + _HEAD.size <= len(data):
             size, checksum = _HEAD.unpack_from(data, at)
@@ -89,6 +101,4 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file; idempotent."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._map.close()
