@@ -1,4 +1,5 @@
-"""Where the store's transactions run: a plain function over a connection is one transaction, off the event loop."""
+"""Where the store's transactions run: a plain function over a connection is one transaction, off the event loop but for
+what is little."""
 
 import asyncio
 import threading

@@ -110,7 +110,7 @@ class Projector:
         await self._store.ping()
 
     async def _write(self, run_ids: Sequence[str]) -> None:
-        """Project these in one transaction; if that fails, they are to be folded anew."""
+        """Project these; if that fails, they are to be folded anew."""
         try:
             projections = [made for run_id in run_ids if (made := await self._project(run_id)) is not None]
             if projections:
