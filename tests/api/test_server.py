@@ -21,6 +21,8 @@ from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.settings import Settings
 from tailrace.testing.moves import Burst, Call, HttpError, Text
 from tailrace.testing.upstream import ScriptedUpstream
+from tailrace.upstream.http import Reply
+from tailrace.upstream.http_answer import Answer
 from tailrace.upstream.registry import configured_registry
 from tailrace.upstream.watchdog import Watchdog
 from tests.support.process import ServerProcess
@@ -236,7 +238,8 @@ async def test_a_run_leaves_nothing_to_the_garbage_collector(server: Served):
             run_id = (await server.client.submit(prompt="hello"))["run_id"]
             assert [event async for event in server.client.events(run_id)][-1].type == "response_done"
         gc.collect()
-        assert [thing for thing in gc.garbage if isinstance(thing, (RunWriter, Watchdog, RequestResponseCycle))] == []
+        kinds = (RunWriter, Watchdog, RequestResponseCycle, Answer, Reply)
+        assert [thing for thing in gc.garbage if isinstance(thing, kinds)] == []
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -256,4 +259,18 @@ async def test_the_server_loads_no_model_library_of_others(tmp_path: Path, upstr
     await process.start()
     assert (await process.get("/openapi.json"))[0] == 200
     assert "pydantic" not in mapped(process.pid)
+    await process.kill()
+
+
+@pytest.mark.slow
+async def test_the_server_loads_no_client_library_but_its_own(tmp_path: Path, upstream: ScriptedUpstream):
+    """aiohttp opens sockets to providers: a server whose providers are asked over HTTP does without its memory."""
+    process = ServerProcess(tmp_path, upstream)
+    await process.start()
+    assert (await status_of(process.url + "/v1/responses", "POST", json={"model": "responses/m", "input": "x"}))[
+        0
+    ] == 200
+    loaded = mapped(process.pid)
+    assert "aiohttp" not in loaded
+    assert "httptools" in loaded
     await process.kill()

@@ -2,11 +2,7 @@
 
 import asyncio
 import socket
-import struct
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from tailrace.schema import codec
@@ -15,16 +11,14 @@ from tailrace.testing.moves import Burst, Cut, Gate, HttpError, KeepAlive, Paced
 from tailrace.testing.upstream import ScriptedUpstream
 from tailrace.upstream import http
 from tailrace.upstream.http import Call, Timeouts, Upstream
+from tests.support.http_calls import SECRET, call_to, failing, fetch, raw_server, read, read_all, read_request, reset
 
-SECRET = "sk-verysecret-0123456789"
-LIMITS = Timeouts()
 ARRIVES_S = 1.0  # so long a request, or a piece of an answer, is never under way on a busy machine
 BODIES = {
     "/responses": {"model": "m", "input": "hi"},
     "/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "hi"}]},
     "/messages": {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]},
 }
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -39,73 +33,8 @@ async def upstream():
         yield pool
 
 
-def call_to(url: str, body: bytes = b"{}") -> Call:
-    return Call(url=url, headers={"Authorization": f"Bearer {SECRET}"}, body=body, stream=True)
-
-
 def call(up: ScriptedUpstream, path: str = "/responses") -> Call:
     return call_to(up.url + path, codec.encode({**BODIES[path], "stream": True}))
-
-
-async def read(reply: http.Reply) -> bytes:
-    """What comes next; b"" at the end."""
-    pieces: list[bytes] = []
-
-    def take(data: bytes) -> bool:
-        pieces.append(data)
-        return False
-
-    await reply.feed(take)
-    return pieces[0]
-
-
-async def read_all(reply: http.Reply, on_read: Callable[[], object] = bool) -> bytes:
-    """Read to the end; an event is progress, a comment is none."""
-    pieces = []
-    while piece := await read(reply):
-        on_read()
-        pieces.append(piece)
-        if b"data:" in piece and b"ping" not in piece:
-            reply.progress()
-    return b"".join(pieces)
-
-
-async def fetch(
-    upstream: Upstream, asked: Call, timeouts: Timeouts = LIMITS, on_read: Callable[[], object] = bool
-) -> bytes:
-    async with upstream.open(asked, timeouts) as reply:
-        return await read_all(reply, on_read)
-
-
-async def failing(
-    upstream: Upstream, asked: Call, timeouts: Timeouts = LIMITS, on_read: Callable[[], object] = bool
-) -> ProviderError:
-    with pytest.raises(ProviderError) as caught:
-        await asyncio.wait_for(fetch(upstream, asked, timeouts, on_read), 20)
-    return caught.value
-
-
-@asynccontextmanager
-async def raw_server(serve: Serve):
-    """A server of bare sockets; its URL."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    finally:
-        server.close()
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST instead of FIN."""
-    linger = struct.pack("ii", 1, 0)
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return head + await reader.readexactly(int(lengths[0].split(b":")[1]))
 
 
 # --- the good way -------------------------------------------------------------------------------------------------
@@ -398,21 +327,6 @@ async def test_an_error_body_is_read_for_a_while_only(upstream, monkeypatch, end
     async with raw_server(serve) as url:
         error = await failing(upstream, call_to(url))
     assert (error.code, error.status) == ("server_error", 500)
-
-
-def test_every_aiohttp_error_has_a_code():
-    """The table knows each of aiohttp's client errors, also those that a newer aiohttp may bring."""
-
-    def family(kind):
-        yield kind
-        for child in kind.__subclasses__():
-            yield from family(child)
-
-    kinds = set(family(aiohttp.ClientError)) - {aiohttp.ClientError}
-    assert len(kinds) > 20
-    unmapped = [kind.__name__ for kind in kinds if kind.__module__.startswith("aiohttp") and not http.code_of(kind)]
-    assert unmapped == []
-    assert set(http.ERROR_CODES.values()) <= set(CODES)
 
 
 # --- watchdogs ----------------------------------------------------------------------------------------------------

@@ -7,26 +7,28 @@ is called off when nobody waits for it any more.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tailrace.upstream.link import Link
 from tailrace.upstream.socket_policy import SocketError, SocketPolicy
+
+if TYPE_CHECKING:  # it brings aiohttp with it, for which a server without sockets has no use
+    from tailrace.upstream.link import Link
 
 logger = structlog.get_logger(__name__)
 
 # Headers that a provider answers with and wants to see again: where the turn is served, and what models it has told of.
 TURN_STATE, MODELS_ETAG = "x-codex-turn-state", "x-models-etag"
 
-Connect = Callable[[Mapping[str, str]], Awaitable[Link]]
+Connect = Callable[[Mapping[str, str]], Awaitable["Link"]]
 
 
 @dataclass(slots=True)
 class _Handshake:
     """One that is under way. `waiting` counts those who would be let down if it were called off."""
 
-    task: asyncio.Task[Link | SocketError]
+    task: "asyncio.Task[Link | SocketError]"
     is_prewarm: bool
     waiting: int = 0
 
@@ -62,7 +64,7 @@ class Lane:
         if not self.is_off and self._handshake is None and not (self.link is not None and self.link.is_open):
             self._begin(is_prewarm=True)
 
-    async def claim(self, arrived: Callable[[], Any]) -> Link:
+    async def claim(self, arrived: Callable[[], Any]) -> "Link":
         """A socket for one request, claimed. Raises SocketError where there is none to be had.
 
         Where the conversation's own is busy, it is one that lives for this request only.
@@ -85,7 +87,7 @@ class Lane:
         own.claim(arrived)
         return own
 
-    def give_back(self, link: Link) -> None:
+    def give_back(self, link: "Link") -> None:
         """Its answer is whole: keep it for the next call, unless the conversation has another by now."""
         if not link.is_open or self.is_off or (self.link is not None and self.link is not link):
             link.close()
@@ -93,7 +95,7 @@ class Lane:
         self.link = link
         link.release()
 
-    def drop(self, link: Link) -> None:
+    def drop(self, link: "Link") -> None:
         """It has failed, or what it brings is not wanted any more."""
         link.close()
         if self.link is link:
@@ -125,7 +127,7 @@ class Lane:
         handshake.task.add_done_callback(lambda _: self._over(handshake))
         return handshake
 
-    async def _join(self, handshake: _Handshake) -> Link | SocketError:
+    async def _join(self, handshake: _Handshake) -> "Link | SocketError":
         """Its outcome. Whoever leaves calls it off only if nobody else wants it."""
         handshake.waiting += 1
         try:
@@ -144,7 +146,7 @@ class Lane:
         if self._handshake is handshake:
             self._handshake = None
 
-    async def _shake(self) -> Link | SocketError:
+    async def _shake(self) -> "Link | SocketError":
         """A failure is a result, for all who wait: where nobody does, it is no unheard exception."""
         try:
             link = await self._open()
@@ -155,13 +157,13 @@ class Lane:
         link.rest()
         return link
 
-    async def _open(self) -> Link:
+    async def _open(self) -> "Link":
         link = await self._connect(self.said)
         link.task.add_done_callback(lambda _: self._closed(link))
         self.hear(link.headers)
         return link
 
-    def _closed(self, link: Link) -> None:
+    def _closed(self, link: "Link") -> None:
         """Conversations are remembered for much longer than their sockets live: nothing of a closed one is kept."""
         if self.link is link:
             self.link = None

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
@@ -19,10 +19,12 @@ from tailrace.adapters.openai_responses.frames import DONE, Frame, as_sse, read_
 from tailrace.schema.errors import ProviderError
 from tailrace.upstream.http import Call, Headers, Take, Timeouts, Upstream, redact
 from tailrace.upstream.lane import Lane
-from tailrace.upstream.link import Link
 from tailrace.upstream.socket_policy import SocketError, SocketPolicy
 from tailrace.upstream.transport import Reply
 from tailrace.upstream.watchdog import Watchdog, timed_out
+
+if TYPE_CHECKING:  # it brings aiohttp with it, for which a server without sockets has no use
+    from tailrace.upstream.link import Link
 
 
 class SocketReply:
@@ -168,7 +170,7 @@ class SocketReply:
         except TimeoutError:
             raise _silence(timed_out("first_event", limits.first_event_s)) from None
 
-    def _frame(self, link: Link) -> bytes:
+    def _frame(self, link: "Link") -> bytes:
         """The request: with what is new since this socket's last response alone, where that is safe. A conversation
         that has gone another way is served anew: what was said of its turn is forgotten."""
         before = link.baseline
@@ -230,7 +232,7 @@ class SocketReply:
         except Exception as error:  # noqa: BLE001  # raised again, where `feed` was called
             turn.set_exception(error)
 
-    def _read(self, link: Link, data: bytes) -> list[bytes]:
+    def _read(self, link: "Link", data: bytes) -> list[bytes]:
         """What a frame says to a reader, behind what was held back; nothing where it says nothing, or is trouble."""
         frame = read_frame(data)
         if frame is None:
@@ -274,7 +276,7 @@ class SocketReply:
 
     # --- the end -------------------------------------------------------------------------------------------------
 
-    def _finish(self, link: Link, last: Frame) -> None:
+    def _finish(self, link: "Link", last: Frame) -> None:
         """Keep the socket, with what can be gone on from if the answer is whole and good."""
         response = last.response if isinstance(last.response, dict) else {}
         if self.is_complete and last.kind in DONE and response.get("status") in (None, "completed"):
@@ -285,11 +287,11 @@ class SocketReply:
                 link.baseline = baseline_of(self._request, last.answer_id, output)
         self._let_go(link)
 
-    def _let_go(self, link: Link) -> None:
+    def _let_go(self, link: "Link") -> None:
         self._stop_watching()
         self._lane.give_back(link)
 
-    def _leave(self, link: Link) -> None:
+    def _leave(self, link: "Link") -> None:
         self._stop_watching()
         self._lane.drop(link)
 

@@ -11,23 +11,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
 from msgspec.structs import replace
-from multidict import CIMultiDict
 
 from tailrace.adapters.openai_responses.chain import read_request
-from tailrace.upstream.http import FAILURES, SECRET_WORDS, Call, Headers, Session, Timeouts, Upstream, failure, host_of
+from tailrace.upstream.http import SECRET_WORDS, Call, Headers, Session, Timeouts, Upstream, host_of
 from tailrace.upstream.lane import TURN_STATE, Lane
-from tailrace.upstream.link import CLOSE_S, Link, Opened
-from tailrace.upstream.socket_policy import SocketError, SocketPolicy
+from tailrace.upstream.socket_policy import SocketPolicy
 from tailrace.upstream.socket_reply import SocketReply
 from tailrace.upstream.transport import Reply
-from tailrace.wire.sse import MAX_EVENT_BYTES
 
-BETA = "responses_websockets=2026-02-06"  # the version of the protocol (OpenAI-Beta)
-_OF_A_POST = ("accept", "accept-encoding", "content-type", "x-api-key")
+if TYPE_CHECKING:
+    from tailrace.upstream.handshake import Handshakes
+    from tailrace.upstream.link import Link
+
 _OF_WHO_ASKS = (*SECRET_WORDS, "account")
 
 
@@ -37,24 +35,19 @@ class Sockets:
     def __init__(self, http: Upstream, policy: SocketPolicy) -> None:
         self._http = http
         self._policy = policy
-        self._client: aiohttp.ClientSession | None = None
+        self._handshakes: Handshakes | None = None
+        self._is_open = False
         self._lanes: OrderedDict[tuple[str, Session], Lane] = OrderedDict()
         self._living: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # one per live run, whose number is limited where runs begin
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=False,
-            skip_auto_headers=("accept", "accept-encoding"),
-            ws_response_class=Opened,  # type: ignore[arg-type]  # its text stays bytes
-        )
+        self._is_open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_open = False
         ending: set[asyncio.Task[Any]] = set(self._living)
         for lane in self._lanes.values():
             if lane.handshaking is not None:
@@ -65,9 +58,9 @@ class Sockets:
             task.cancel()
         if ending:
             await asyncio.wait(ending)
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._handshakes is not None:
+            await self._handshakes.close()
+            self._handshakes = None
 
     def open(
         self, call: Call, timeouts: Timeouts, heard: Callable[[Headers], object] = bool
@@ -109,43 +102,23 @@ class Sockets:
             if self._lanes[place].is_idle:
                 self._lanes.pop(place).close()
 
-    async def _connect(self, call: Call, said: Mapping[str, str]) -> Link:
+    async def _connect(self, call: Call, said: Mapping[str, str]) -> "Link":
         """A handshake. Raises SocketError."""
-        if self._client is None:
-            raise RuntimeError("Sockets is used inside its `async with`")
-        host = host_of(call.url)
-        try:
-            async with asyncio.timeout(self._policy.connect_s):
-                socket = await self._client.ws_connect(
-                    call.url,
-                    headers=handshake_headers(call.headers, said),
-                    autoping=False,
-                    decode_text=False,
-                    max_msg_size=MAX_EVENT_BYTES,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            said_no = f"{host} answered the handshake with status {error.status}"
-            raise SocketError("connect", "protocol_error", said_no) from None
-        except TimeoutError:
-            raise SocketError("connect", "timeout", f"no socket within {self._policy.connect_s:g} s") from None
-        except FAILURES as error:
-            broken = failure(error, host, in_body=False)
-            raise SocketError("connect", broken.code, broken.message) from None
-        link = Link(cast(Opened, socket), self._policy)
+        if self._handshakes is None:
+            kind = await asyncio.to_thread(_loaded)  # a tenth of a second: not the loop's
+            if not self._is_open:
+                raise RuntimeError("Sockets is used inside its `async with`")
+            self._handshakes = self._handshakes or kind(self._policy)
+        link = await self._handshakes.shake(call, said)
         self._living.add(link.task)
         link.task.add_done_callback(self._living.discard)
         return link
 
 
-def handshake_headers(headers: Mapping[str, str], said: Mapping[str, str]) -> CIMultiDict[str]:
-    """A call's headers as its handshake has them, with what the provider has said before."""
-    asked = CIMultiDict(headers)
-    for name in _OF_A_POST:
-        asked.pop(name, None)
-    asked["OpenAI-Beta"] = BETA
-    asked.update(said)
-    return asked
+def _loaded() -> "type[Handshakes]":
+    from tailrace.upstream.handshake import Handshakes
+
+    return Handshakes
 
 
 def _credentials(call: Call) -> bytes:
