@@ -44,6 +44,7 @@ from tailrace.schema.request import RunRequest
 from tailrace.settings import ROLES, AgentLimits, Compaction, Role, Settings
 from tailrace.store.base import Store, StoredRun
 from tailrace.store.sql import open_store
+from tailrace.testing.demo import Demo
 from tailrace.tools.definition import Limits, ToolDefinition
 from tailrace.tools.remote import Broker, remote_tool
 from tailrace.upstream.http import Timeouts, Upstream
@@ -432,9 +433,7 @@ async def _with_demo(known: Registry, stack: AsyncExitStack) -> Registry:
     """With the `demo` provider, where there would otherwise be no model to mean (contract §7)."""
     if known.default_model is not None:
         return known
-    from tailrace.testing.upstream import ScriptedUpstream  # an HTTP server of its own: not for who has a provider
-
-    demo = await stack.enter_async_context(ScriptedUpstream(faults=False, seed=urandom(16).hex()))
+    demo = await stack.enter_async_context(Demo(urandom(16).hex()))
     provider = Provider(provider_id="demo", wire="openai-responses", base_url=demo.url, models=["demo"])
     return Registry({**known.providers, "demo": provider}, known.aliases, "demo/demo", known.keyless)
 

@@ -25,7 +25,7 @@ from tailrace.upstream.http import Reply
 from tailrace.upstream.http_answer import Answer
 from tailrace.upstream.registry import configured_registry
 from tailrace.upstream.watchdog import Watchdog
-from tests.support.process import ServerProcess
+from tests.support.process import ServerProcess, mapped
 from tests.support.server import WIRES, Served, providers, serving, settings
 
 SECRET = "sk-" + "verysecret" * 3
@@ -244,11 +244,6 @@ async def test_a_run_leaves_nothing_to_the_garbage_collector(server: Served):
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
-
-
-def mapped(pid: int) -> str:
-    """The files that a process has in its memory."""
-    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.testing.upstream import ScriptedUpstream
-from tests.support.process import ServerProcess
+from tests.support.process import ServerProcess, mapped
 
 pytestmark = pytest.mark.slow  # each starts a server in a process of its own
 
@@ -97,15 +97,17 @@ async def test_migrate_makes_the_store_and_not_beside_a_server(cli, tmp_path: Pa
 
 
 async def test_with_no_key_the_demo_answers(cli, tmp_path: Path):
-    """`serve` and `run` on a machine with nothing."""
+    """`serve` and `run` on a machine with nothing. What the demo stands on is loaded when it is first asked."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tailrace", "serve", "--port", "0", cwd=tmp_path,
         env={"PATH": os.environ["PATH"]}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
     url = (await process.stderr.readline()).decode().split("listens on ")[1].split()[0]
+    assert "aiohttp" not in mapped(process.pid)
     ended = await cli("run", "hello there", "--url", url)
     assert ended.code == 0
+    assert "aiohttp" in mapped(process.pid)
     assert ended.out.startswith("# Hello from the demo provider\n")
     assert "> hello there" in ended.out
     process.terminate()

@@ -31,6 +31,11 @@ base_url = "{origin}"
 """
 
 
+def mapped(pid: int) -> str:
+    """The files that a process has in its memory."""
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
 class NotStarted(Exception):
     """The server ended instead; what it said."""
 

@@ -11,6 +11,7 @@ By hand: `python -m tailrace.testing.upstream --port 4999`.
 
 import argparse
 import asyncio
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -50,10 +51,13 @@ class ScriptedUpstream:
 
     What is answered: the next enqueued script; else what `script` returns; else what the words of the last user message
     choose (scripts.py), faults among them only where `faults` is set. A request that the vendor would refuse is refused
-    before any of these. Ids follow from `seed` and the count of requests.
+    before any of these. Ids follow from `seed` and the count of requests. It serves on `port`, or on a socket that is
+    `listening` already.
     """
 
-    def __init__(self, *, faults: bool = True, seed: str = "scripted", port: int = 0) -> None:
+    def __init__(
+        self, *, faults: bool = True, seed: str = "scripted", port: int = 0, listening: socket.socket | None = None
+    ) -> None:
         self.script: Callable[[Asked], Sequence[Move]] | None = None
         self.requests: list[RecordedRequest] = []
         self.sockets: list[RecordedSocket] = []
@@ -62,6 +66,7 @@ class ScriptedUpstream:
         self._faults = faults
         self._seed = seed
         self._port = port
+        self._listening = listening
         self._queue: deque[Sequence[Move]] = deque()
         self._gates: dict[str, GatePoint] = {}
         self._arrived = asyncio.Event()
@@ -108,7 +113,8 @@ class ScriptedUpstream:
         app.router.add_get("/v1/models", _models)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=_BACKLOG).start()
+        listening = self._listening or socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
+        await web.SockSite(self._runner, listening, backlog=_BACKLOG).start()
         self._port = self._runner.addresses[0][1]
         return self
 
