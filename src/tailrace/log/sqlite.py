@@ -36,6 +36,7 @@ from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
 from tailrace.log.journal import Row
 from tailrace.log.live import Live, unknown
+from tailrace.log.rows import Stored, joined
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
@@ -72,15 +73,16 @@ class _Transaction:
         self.acquired: dict[str, int] = {}
         self.forgotten: set[str] = set()
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """All or nothing, once it is rolled back where it raises sqlite3.Error."""
-        if len(self.batches) + len(self.statements) == 1:  # a transaction of its own, two statements cheaper
-            db.execute(*self.statements[0]) if self.statements else db.execute(sql.INSERT_BATCH, self.batches[0])
-        elif self.batches or self.statements:
+    def write(self, db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
+        """All or nothing, with these rows of its own and of others; once it is rolled back where it raises
+        sqlite3.Error."""
+        if len(rows) + len(self.statements) == 1:  # a transaction of its own, two statements cheaper
+            db.execute(*self.statements[0]) if self.statements else db.execute(sql.INSERT_BATCH, rows[0])
+        elif rows or self.statements:
             db.execute("BEGIN IMMEDIATE")
             for statement, values in self.statements:
                 db.execute(statement, values)
-            db.executemany(sql.INSERT_BATCH, self.batches)
+            db.executemany(sql.INSERT_BATCH, rows)
             db.execute("COMMIT")
 
 
@@ -295,15 +297,15 @@ class SqliteLog:
 
     def _write(self, transaction: _Transaction) -> None:
         """The transaction, and with it what has waited in the journal. Raises sqlite3.Error."""
-        pages = sum(map(_pages, transaction.batches)) + len(self._journal.rows) + self._journal.size // sql.PAGE_SIZE
-        transaction.batches[:0] = self._journal.rows
+        rows = joined([*self._journal.rows, *transaction.batches])
         try:
-            transaction.write(self._db)
+            transaction.write(self._db, rows)
         except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
         self._journal.clear()
+        pages = sum(map(_pages, rows))
         self._fresh_pages += pages
         self._last_commit = perf_counter()
         self._checkpoints.written(pages + len(transaction.statements))
@@ -451,7 +453,7 @@ def _nothing(_transaction: _Transaction) -> None:
     """The command that is carried out for what is written with it."""
 
 
-def _pages(row: Row) -> int:
+def _pages(row: Stored) -> int:
     return 1 + len(row[-1]) // sql.PAGE_SIZE
 
 

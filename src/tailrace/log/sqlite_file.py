@@ -21,6 +21,7 @@ from pathlib import Path
 from tailrace.log.base import Head
 from tailrace.log.journal import Journal
 from tailrace.log.live import page
+from tailrace.log.rows import joined, parted
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import SettingsError
 from tailrace.schema.events import TraceContext
@@ -57,6 +58,11 @@ _STEPS = (
     INSERT INTO placed VALUES (0);
     CREATE VIEW fresh AS SELECT * FROM batches WHERE id > (SELECT id FROM placed);
     """,
+    """
+    ALTER TABLE batches ADD COLUMN parts BLOB;
+    DROP VIEW fresh;
+    CREATE VIEW fresh AS SELECT * FROM batches WHERE id > (SELECT id FROM placed);
+    """,
 )
 VERSION = len(_STEPS)
 
@@ -64,8 +70,8 @@ INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?)"
 SET_EPOCH = "UPDATE runs SET epoch = ? WHERE run = ?"
 SEAL = "UPDATE runs SET sealed = 1 WHERE run = ?"
 INSERT_BATCH = (
-    "INSERT INTO batches (id, run, first_seq, last_seq, timestamp, traceparent, tracestate, payloads)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO batches (id, run, first_seq, last_seq, timestamp, traceparent, tracestate, parts, payloads)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 PLACE = (
     "INSERT INTO places SELECT run, last_seq, id FROM fresh",
@@ -101,10 +107,10 @@ _HEADS = (
 )
 _HEAD = f"{_HEADS} AND run_id = ?"
 _BATCHES = (
-    "SELECT last_seq, first_seq, timestamp, traceparent, tracestate, payloads"
+    "SELECT last_seq, first_seq, timestamp, traceparent, tracestate, parts, payloads"
     " FROM places JOIN batches USING (run, last_seq, id)"
     " WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2"
-    " UNION ALL SELECT last_seq, first_seq, timestamp, traceparent, tracestate, payloads FROM fresh"
+    " UNION ALL SELECT last_seq, first_seq, timestamp, traceparent, tracestate, parts, payloads FROM fresh"
     " WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND last_seq > ?2 ORDER BY last_seq"
 )
 
@@ -147,7 +153,7 @@ def _prepare(db: sqlite3.Connection, path: Path, journal: Journal) -> None:
         db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
     (last_id,) = db.execute(LAST_ID).fetchone()
     db.execute("BEGIN IMMEDIATE")
-    db.executemany(INSERT_BATCH, journal.recover(last_id))
+    db.executemany(INSERT_BATCH, joined(journal.recover(last_id)))
     db.execute("COMMIT")
     db.executescript(f"BEGIN IMMEDIATE; {';'.join(PLACE)}; {_CLEAN} COMMIT;")
 
@@ -177,7 +183,7 @@ class Reader:
     def read(self, run_id: str, after: int, limit: int) -> list[Batch]:
         """See `Log.read`."""
         with closing(self._db.execute(_BATCHES, (run_id, after))) as rows:
-            return page(_batches(run_id, rows), after, limit)
+            return page(_batches(run_id, rows, after), after, limit)
 
     def head(self, run_id: str) -> Head | None:
         """See `Log.head`."""
@@ -198,9 +204,9 @@ def _head(row: tuple[str, int, int, int]) -> Head:
     return Head(run_id, epoch, last_seq, bool(sealed))
 
 
-def _batches(run_id: str, rows: sqlite3.Cursor) -> Iterator[Batch]:
+def _batches(run_id: str, rows: sqlite3.Cursor, after: int) -> Iterator[Batch]:
     trace = TraceContext("")
-    for _, first_seq, timestamp, traceparent, tracestate, payloads in rows:
+    for _, first_seq, timestamp, traceparent, tracestate, parts, payloads in rows:
         if (trace.traceparent, trace.tracestate) != (traceparent, tracestate):
             trace = TraceContext(traceparent, tracestate)
-        yield Batch(run_id, first_seq, timestamp, trace, raw=payloads.split(b"\n"))
+        yield from parted(run_id, first_seq, timestamp, trace, parts, payloads, after)
