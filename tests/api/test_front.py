@@ -101,12 +101,18 @@ async def test_a_vendors_request_is_answered_either_way(server: Served, path: st
 
 
 async def test_a_stream_is_the_same_either_way(server: Served):
-    """Without parameters it is the front's, with one that says the same the framework's; errors too."""
+    """With a cursor alone, or nothing, it is the front's, with a parameter that says the same the framework's; errors
+    too."""
     server.upstream.enqueue([Text("hello")])
     path = (await server.client.submit(prompt="x"))["stream_url"]
     whole = await get(server, path)
     assert whole == await get(server, f"{path}?dialect=native")
-    assert await get(server, path, **{"Last-Event-ID": "3"}) == await get(server, f"{path}?after=3")
+    for cursor in ("0", "3", "999", "9" * 15):
+        told = await get(server, f"{path}?after={cursor}", **{"Last-Event-ID": "1"})
+        assert told == await get(server, path, **{"Last-Event-ID": cursor})
+        assert told == await get(server, f"{path}?after={cursor}&dialect=native")
+    for wrong in ("-1", "x", "004", "9" * 16, "9" * 17):
+        assert (await get(server, f"{path}?after={wrong}"))[0] == 400
     for wrong in ("-1", "x", "1" * 17):
         told = await get(server, path, **{"Last-Event-ID": wrong})
         assert told[0] == 400

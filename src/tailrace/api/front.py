@@ -1,10 +1,12 @@
 """What every run begins with, a submit and a stream or a vendor's request, answered below the framework's routing.
 
 The framework takes from a quarter of a millisecond to a whole one of CPU for a request: as much as all else that a
-short run costs. Its routes stay what is described: they call the same functions, and a request that is not plainly in
-order (a long body or one of no told length, parameters of a stream) goes on to them, before any effect.
+short run costs, and for the first one that it sees sixty. Its routes stay what is described: they call the
+same functions, and a request that is not plainly in order (a long body or one of no told length, parameters of a stream
+besides its cursor) goes on to them, before any effect.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from litestar.enums import ScopeType
@@ -29,6 +31,7 @@ VENDORS: dict[str, Callable[[Services, bytes, Mapping[str, str]], Awaitable[ASGI
     "/v1/messages": messages.answer,
 }
 MOST_BYTES = 65536  # of a body that is read here
+_CURSOR = re.compile(rb"(?:after=(?:0|[1-9]\d{0,14}))?")  # or nothing; a longer one is the routes' to refuse
 
 
 class Front:
@@ -53,15 +56,16 @@ class Front:
 
     def _answer(self, scope: HTTPScope) -> Callable[[Scope, Receive, Send], Awaitable[None]] | None:
         method, path = scope["method"], scope["path"]
-        if method == "GET" and path.startswith(STREAM) and not scope["query_string"] and path.count("/") == 4:
+        is_stream = method == "GET" and path.startswith(STREAM) and path.count("/") == 4
+        if is_stream and _CURSOR.fullmatch(scope["query_string"]):
             return self._stream
         if method == "POST" and (path == SUBMIT or path in VENDORS) and _is_plain(scope, self._most):
             return self._submit if path == SUBMIT else self._exchange
         return None
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        after = dict(scope["headers"]).get(b"last-event-id", b"0").decode("latin-1")
-        stream = await open_stream(self._services, scope["path"].removeprefix(STREAM), after)
+        after = scope["query_string"].removeprefix(b"after=") or dict(scope["headers"]).get(b"last-event-id", b"0")
+        stream = await open_stream(self._services, scope["path"].removeprefix(STREAM), after.decode("latin-1"))
         await stream(scope, receive, send)
 
     async def _submit(self, scope: Scope, receive: Receive, send: Send) -> None:
