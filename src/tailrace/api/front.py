@@ -1,9 +1,9 @@
 """What every run begins with, a submit and a stream or a vendor's request, answered below the framework's routing.
 
 The framework takes from a quarter of a millisecond to a whole one of CPU for a request: as much as all else that a
-short run costs, and for the first one that it sees sixty. Its routes stay what is described: they call the
-same functions, and a request that is not plainly in order (a long body or one of no told length, parameters of a stream
-besides its cursor) goes on to them, before any effect.
+short run costs. Its routes stay what is described: they call the same functions, and a request that is not plainly in
+order (a long body or one of no told length, parameters of a stream besides its cursor) goes on to them, before any
+effect.
 """
 
 import re
