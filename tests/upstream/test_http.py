@@ -435,7 +435,9 @@ async def test_an_answer_known_to_be_complete_keeps_its_connection(up, upstream)
                 pass
             reply.is_complete = True
         await up.requests[-1].answered.wait()
-        await asyncio.gather(*upstream._lingering)
+        async with asyncio.timeout(20):
+            while not upstream._pool._idle:
+                await asyncio.sleep(0)
     assert len({request.connection for request in up.requests}) == 1
 
 

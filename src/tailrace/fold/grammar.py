@@ -130,10 +130,9 @@ class Grammar:
 
     def accept(self, payload: Payload) -> str | None:
         """`check`, and what the payload changes, where nothing forbids it."""
+        # Nearly each event is one of these: items are open in a live run alone, and a delta changes nothing here.
         if type(payload) is ItemDelta and payload.item_id in self.open_items:
-            return (
-                None  # nearly each event is one: items are open in a live run alone, and a delta changes nothing here
-            )
+            return None
         name = type_of(payload)
         rule = RULES.get(name)
         violation = self._violation(payload, name, rule)

@@ -199,7 +199,7 @@ class Live:
         """The run's live end, if somebody holds it."""
         return self._runs.get(run_id)
 
-    def change(self, run: LiveRun) -> None:
+    def note_change(self, run: LiveRun) -> None:
         """The run has changed: for `changed` to tell."""
         self._changed.add(run.run_id)
         if self._on_change is not None:

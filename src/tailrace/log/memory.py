@@ -65,7 +65,7 @@ class MemoryLog:
         batch = run.writer.append(epoch, list(payloads), raw, trace, self._clock())
         run.batches.append(batch)
         if run.writer.live.publish(batch):
-            self._live.change(run.writer.live)
+            self._live.note_change(run.writer.live)
         if run.writer.sealed:
             run.writer.live.seal()
         return batch

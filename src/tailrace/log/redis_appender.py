@@ -142,7 +142,7 @@ class Appender:
         self.last_seq = batch.last_seq
         self._generation = self._redis.commands.generation
         if self.run.publish(batch):
-            self._live.change(self.run)
+            self._live.note_change(self.run)
         if batch.ends:
             self.run.seal()
             self._lose(None)

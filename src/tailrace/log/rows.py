@@ -1,5 +1,5 @@
 """Batches as rows of the SQLite log. Those of one run that wait together (log/journal.py) become one row: to insert a
-row costs half as much as all else that is done for an event that comes alone.
+row costs a sixth of all that an event costs which comes alone.
 
 A row's `parts` say what batches it holds: how many events each has, and when it was appended, in turn; None where it
 holds one. Its `timestamp` is the last one's.
@@ -29,28 +29,34 @@ def joined(rows: Iterable[Row]) -> list[Stored]:
     size: dict[int, int] = {}
     stored: list[Stored] = []
     for row in rows:
-        run, group = row[1], open_.get(row[1])
+        run, payloads = row[1], row[-1]
+        group = open_.get(run)
+        if group is not None and size[run] < MOST_BYTES and _follows(group[-1], row):
+            group.append(row)
+            size[run] += len(payloads)
+            continue
         if group is not None:
-            before = group[-1]
-            if row[2] == before[3] + 1 and row[5:7] == before[5:7] and size[run] < MOST_BYTES:
-                group.append(row)
-                size[run] += len(row[7])
-                continue
             stored.append(_one(group))
-        open_[run], size[run] = [row], len(row[7])
+        open_[run], size[run] = [row], len(payloads)
     stored += map(_one, open_.values())
     stored.sort()
     return stored
 
 
+def _follows(before: Row, row: Row) -> bool:
+    """Does it go on where the one before ended, under the same trace?"""
+    _, _, _, last_seq, _, traceparent, tracestate, _ = before
+    return (row[2], row[5], row[6]) == (last_seq + 1, traceparent, tracestate)
+
+
 def _one(group: Sequence[Row]) -> Stored:
-    last = group[-1]
-    number, run, _, last_seq, timestamp, traceparent, tracestate, payloads = last
-    if len(group) == 1:
-        return (number, run, last[2], last_seq, timestamp, traceparent, tracestate, None, payloads)
-    parts = _encode([told for row in group for told in (row[3] - row[2] + 1, row[4])])
-    whole = b"\n".join([row[7] for row in group])
-    return (number, run, group[0][2], last_seq, timestamp, traceparent, tracestate, parts, whole)
+    number, run, _, last_seq, timestamp, traceparent, tracestate, _ = group[-1]
+    parts: list[int] = []
+    for _, _, first, last, at, *_ in group:
+        parts += (last - first + 1, at)
+    told = _encode(parts) if len(group) > 1 else None
+    payloads = b"\n".join([row[-1] for row in group])
+    return (number, run, group[0][2], last_seq, timestamp, traceparent, tracestate, told, payloads)
 
 
 def parted(

@@ -154,7 +154,7 @@ class SqliteLog:
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
         if writer.live.publish(batch):
-            self._live.change(writer.live)
+            self._live.note_change(writer.live)
         if len(self._journal.rows) == 1:
             self._checkpoints.written(0)
         return batch
@@ -318,7 +318,7 @@ class SqliteLog:
     def _publish(self, transaction: _Transaction) -> None:
         for writer, batch in transaction.published:
             if writer.live.publish(batch):
-                self._live.change(writer.live)
+                self._live.note_change(writer.live)
             if batch.ends:
                 writer.live.seal()
                 self._keep_ended(writer)

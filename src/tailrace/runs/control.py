@@ -57,7 +57,7 @@ class Control:
 
     async def begin(self, run: StoredRun, trace: TraceContext) -> None:
         """Put a new run's first events in the log, then have it driven. Raises NotReady."""
-        async with self._turn(run.request.run_id):
+        async with self._alone(run.request.run_id):
             try:
                 writer = await RunWriter.open(self._log, run.request.run_id)
             except Sealed:
@@ -69,7 +69,7 @@ class Control:
 
     async def revive(self, run: StoredRun) -> None:
         """See to it that somebody drives the run. Raises NotReady."""
-        async with self._turn(run.request.run_id):
+        async with self._alone(run.request.run_id):
             await self._revive(run)
 
     async def outputs(self, stored: StoredRun, outputs: Sequence[ToolOutput], trace: TraceContext) -> None:
@@ -78,7 +78,7 @@ class Control:
         What was taken before is taken again, and changes nothing: a client that had no answer may ask anew. Raises
         Conflict where the run does not wait for any, InvalidRequest for a `call_id` it does not wait for.
         """
-        async with self._turn(stored.request.run_id):
+        async with self._alone(stored.request.run_id):
             await _insist(lambda: self._answer(stored, outputs, trace))
 
     async def _answer(self, stored: StoredRun, outputs: Sequence[ToolOutput], trace: TraceContext) -> None:
@@ -111,7 +111,7 @@ class Control:
         where it was decided otherwise, or the run has ended, InvalidRequest for an answer that does not fit its
         question.
         """
-        async with self._turn(stored.request.run_id):
+        async with self._alone(stored.request.run_id):
             await _insist(lambda: self._resolve(stored, decisions, trace))
 
     async def _resolve(
@@ -182,7 +182,7 @@ class Control:
     async def withdraw(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
         """End the run as aborted, also one that waits for its turn; nothing happens to one that has ended."""
         if run.response.status == "queued":
-            async with self._turn(run.request.run_id):
+            async with self._alone(run.request.run_id):
                 await _insist(lambda: self._call_off(run, reason, trace))
         await self.stop(run.request.run_id, reason, trace)
 
@@ -201,7 +201,7 @@ class Control:
 
         Returns when it has ended; nothing happens to one that had ended before.
         """
-        async with self._turn(run_id):
+        async with self._alone(run_id):
             await _insist(lambda: self._end(run_id, ending, trace))
 
     async def _end(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None) -> None:
@@ -220,7 +220,7 @@ class Control:
         """End a run whose client sent no tool outputs in time."""
         await self.stop(run_id, UNANSWERED)
 
-    def _turn(self, run_id: str) -> asyncio.Lock:
+    def _alone(self, run_id: str) -> asyncio.Lock:
         """One change of a run at a time in this process; between processes the epoch decides."""
         return self._locks.setdefault(run_id, asyncio.Lock())  # there for as long as somebody has it or waits for it
 

@@ -73,7 +73,6 @@ class Upstream:
     def __init__(self, *, connections: int = 1000) -> None:
         self._connections = connections
         self._pool: Pool | None = None
-        self._lingering: set[asyncio.Future[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._pool = Pool(self._connections)
@@ -109,7 +108,8 @@ class Upstream:
             finally:
                 reply.close()
             if reply.is_complete and answer.is_coming:
-                self._linger(connection, answer)
+                # Nearly always its end mark alone is still to come, and the next call can then do without a handshake.
+                connection.linger(answer, _LINGER_S)
                 return
         except BaseException:
             connection.call_off(answer)
@@ -118,13 +118,6 @@ class Upstream:
 
     def prewarm(self, call: Call) -> None:
         """Nothing: connections are shared, and the next call takes one that is there (transport.py)."""
-
-    def _linger(self, connection: Connection, answer: Answer) -> None:
-        """Let what is left of an answer that is complete come: nearly always its end mark alone, and the next call can
-        then do without a handshake."""
-        over = connection.linger(answer, _LINGER_S)
-        self._lingering.add(over)
-        over.add_done_callback(self._lingering.discard)
 
     async def _send(self, call: Call, timeouts: Timeouts, sent: float) -> tuple[Connection, Answer]:
         if self._pool is None:

@@ -76,22 +76,18 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
-    def linger(self, answer: Answer, within_s: float) -> asyncio.Future[None]:
-        """Let what is left of `answer` come, and drop it. Done when the connection is free, or has been closed because
-        that took too long."""
-        over: asyncio.Future[None] = self._loop.create_future()
+    def linger(self, answer: Answer, within_s: float) -> None:
+        """Let what is left of `answer` come, and drop it: then the connection is free. It is closed where that takes
+        too long."""
         timer = self._loop.call_later(within_s, self.call_off, answer)
 
         def heard() -> None:
             answer.drop()
             if self._answer is not answer:
                 timer.cancel()
-                if not over.done():
-                    over.set_result(None)
 
         self._heard = heard
         self.resume(answer)
-        return over
 
     def call_off(self, answer: Answer) -> None:
         """No more is wanted of `answer`: closes the connection, unless it is free of it already."""

@@ -121,14 +121,14 @@ class ResponsesDecoder(StreamDecoder):
 
     def _event(self, event: Json) -> None:
         name = event.get("type")
-        handler = _EVENTS.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            name = ""
+        handler = _EVENTS.get(name)
         if handler is not None:
             handler(self, event)
+        elif name in _QUIET:
             return
-        name = text_in(event, "type")
-        if name in _QUIET:
-            return
-        if not name and event.get("error"):
+        elif not name and event.get("error"):
             self._on_error(event)
         else:
             self._collector.event(name or "event", event)
