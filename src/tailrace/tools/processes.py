@@ -28,7 +28,8 @@ _PAUSE_S = 0.01
 class Ended(NamedTuple):
     """How a command ended. `code`: its exit code, as shells say it: 128 + N where signal N ended it.
 
-    `timed_out`: it was made to end. `left`: how many processes it left behind, which were ended too.
+    `timed_out`: it was made to end. `left`: how many processes it left behind, which were ended too; 0 where it ran
+    in a sandbox: what is left there ends with the sandbox, and nobody can count it.
     """
 
     code: int
@@ -77,7 +78,7 @@ async def run_command(command: Command, take: Callable[[bytes], None], timeout_s
         raise
     finally:
         output.close()
-    return Ended(128 - code if code < 0 else code, timed_out, 0 if timed_out else left)
+    return Ended(128 - code if code < 0 else code, timed_out, 0 if timed_out or command.wrapped else left)
 
 
 async def _outlasts(process: asyncio.subprocess.Process, timeout_s: float) -> bool:
