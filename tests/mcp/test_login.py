@@ -26,7 +26,8 @@ from tailrace.schema import codec
 from tailrace.schema.errors import SettingsError, TailraceError
 from tests.agents.test_loop import DONE, call, outputs, run
 from tests.mcp.conftest import Start, standing
-from tests.support.mcp_server import Kind, free_port, listen, made
+from tests.support.mcp_server import Kind, listen, made
+from tests.support.ports import free_port
 
 
 class Authority:

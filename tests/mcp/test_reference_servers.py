@@ -15,7 +15,7 @@ import pytest
 from tests.agents.test_loop import DONE, call, outputs, read, run, submit
 from tests.mcp.conftest import ROOT, Start, standing
 from tests.mcp.test_questions import answer, question
-from tests.support.mcp_server import free_port
+from tests.support.ports import free_port
 
 BIN = ROOT / ".venv" / "node" / "node_modules" / ".bin"
 needs_npm = pytest.mark.skipif(

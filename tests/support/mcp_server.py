@@ -5,7 +5,6 @@ in a header), and a resource.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -89,14 +88,6 @@ class Kind:
         """At once."""
         self.server.should_exit = self.server.force_exit = True
         await asyncio.wait({self.task})
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def listen(app: Any, port: int = 0) -> Kind:
