@@ -20,9 +20,10 @@ from tailrace.settings import Settings
 from tailrace.testing.log_conformance import TRACE, done
 from tailrace.testing.upstream import ScriptedUpstream
 from tests.support.events import START
+from tests.support.ports import free_port
 from tests.support.postgres import shared
 from tests.support.process import ServerProcess
-from tests.support.redis import free_port, redis_server
+from tests.support.redis import redis_server
 from tests.support.server import Served, serving, settings
 from tests.support.topology import in_role, standing_on
 

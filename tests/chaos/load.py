@@ -5,8 +5,10 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from tailrace.client.client import Client, ClientError
+from tailrace.schema import codec
 from tailrace.schema.events import TERMINAL, Event, ItemDone
 from tailrace.schema.items import FunctionCallItem
 from tailrace.testing.moves import Burst, Call, Cut, Fail, Move, Paced, Reasoning, Text
@@ -18,9 +20,17 @@ PATIENCE_S = 90.0  # a run that has not ended after so long has been lost
 def script(chance: random.Random) -> Callable[[Asked], Sequence[Move]]:
     """Answers of every kind, at a pace at which things break in the middle of them."""
 
-    def answer(_: Asked) -> Sequence[Move]:
+    def effect(name: str, **arguments: object) -> Move:
+        """A call of a tool of the server's, whose effect can be told from all others."""
+        return Call(name, codec.encode({"text": str(UUID(int=chance.getrandbits(128))), **arguments}).decode())
+
+    def answer(asked: Asked) -> Sequence[Move]:
         kind = chance.random()
         text = Paced(chance.choice([0.002, 0.01, 0.03]), (Burst(chance.randrange(5, 120)),))
+        has_effects = any(tool.name == "note" for tool in asked.tools)
+        if has_effects and kind < 0.6:
+            naps = [effect("nap", seconds=chance.uniform(0, 0.5)) for _ in range(chance.randrange(1, 4))]
+            return [Text("let me see"), effect("note"), *naps]
         if kind < 0.25:
             return [Text("one moment"), Call("now", '{"zone":"utc"}'), Call("now", '{"zone":"cet"}')]
         if kind < 0.3:
@@ -65,7 +75,8 @@ class User:
         """One run, read to its end. Raises TimeoutError where it has none."""
         reading = Reading(run_id)
         async with asyncio.timeout(PATIENCE_S):
-            await self._until(lambda client: client.submit(prompt="go", run_id=run_id, tools=[{"name": "now"}]))
+            whose = {"agent_id": "worker"} if self._chance.random() < 0.4 else {"tools": [{"name": "now"}]}
+            await self._until(lambda client: client.submit(prompt="go", run_id=run_id, **whose))
             while not reading.ended:
                 await self._read_a_while(reading)
         return reading
@@ -108,7 +119,7 @@ class User:
         if event.type != "step_done":
             return
         calls = [seen.payload.final_item for seen in reading.events if isinstance(seen.payload, ItemDone)]
-        waiting = [call.call_id for call in calls if isinstance(call, FunctionCallItem)]
+        waiting = [call.call_id for call in calls if isinstance(call, FunctionCallItem) and call.name == "now"]
         waiting = [call_id for call_id in waiting if call_id not in reading.answered]
         if not waiting:
             return

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +12,9 @@ from uuid import uuid4
 from tailrace.client.client import Client, ClientError
 from tailrace.schema.errors import NotReady
 from tests.chaos.load import PATIENCE_S, Reading, User, script
-from tests.chaos.verify import Findings, of_run
+from tests.chaos.verify import Findings, of_effects, of_run
 from tests.chaos.world import NothingUp, World, world
+from tests.support.agent_tools import effects
 
 USERS = 12
 QUIET_S = (0.3, 2.5)  # between two faults
@@ -38,6 +40,8 @@ async def run(
                 say(f"{findings.runs} runs, {findings.events} events, {findings.faults.total()} faults, "
                     f"{findings.takeovers} takeovers, {len(findings.violations)} violations")  # fmt: skip
             await asyncio.gather(*faults, *users)
+            strays = set(effects(made.work)) - findings.effects
+            findings.violations += [f"effect {each} belongs to no call" for each in sorted(strays)]
         finally:
             for task in (*users, *faults):
                 task.cancel()
@@ -84,6 +88,8 @@ async def _check(made: World, reading: Reading, findings: Findings) -> None:
                 async with Client(made.chance.choice(made.api_urls()), attempts=3) as client:
                     log = [event async for event in client.events(reading.run_id)]
                     await of_run(client, reading, log, findings)
+                told = of_effects(log, Counter(effects(made.work)), findings)
+                findings.violations += [f"{reading.run_id}: {each}" for each in told]
                 return
             except ClientError as error:
                 if 400 <= error.status < 500:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from tailrace.client.client import Client, ClientError
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
+from tailrace.schema import codec
 from tailrace.schema.events import TERMINAL, Event, ItemDone
-from tailrace.schema.items import FunctionCallOutputItem
+from tailrace.schema.items import FunctionCallItem, FunctionCallOutputItem
 from tailrace.schema.response import Response
 from tests.chaos.load import Reading
 
@@ -26,6 +27,7 @@ class Findings:
     takeovers: int = 0
     connections: int = 0
     lost: int = 0
+    effects: set[str] = field(default_factory=set)  # those that calls in the logs stand for
     violations: list[str] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -36,7 +38,7 @@ class Findings:
                            for counted in (self.endings, self.faults))  # fmt: skip
         return "\n".join([
             f"{self.runs} runs ended ({endings}), {self.events} events",
-            f"{self.connections} connections of readers, {self.takeovers} takeovers",
+            f"{self.connections} connections of readers, {self.takeovers} takeovers, {len(self.effects)} tools called",
             f"faults: {faults}",
             f"{self.lost} events that readers had and Redis lost",
             *self.violations,
@@ -56,6 +58,23 @@ def of_log(run_id: str, events: Sequence[Event]) -> list[str]:
     items = [event.payload.final_item for event in events if isinstance(event.payload, ItemDone)]
     outputs = Counter(item.call_id for item in items if isinstance(item, FunctionCallOutputItem))
     found += [f"{run_id}: call {call_id} has {count} outputs" for call_id, count in outputs.items() if count > 1]
+    return found
+
+
+def of_effects(events: Sequence[Event], seen: Counter[str], findings: Findings) -> list[str]:
+    """Had every call of a tool of the server's at most one effect, and exactly one where its output tells of it?"""
+    found: list[str] = []
+    items = [event.payload.final_item for event in events if isinstance(event.payload, ItemDone)]
+    outputs = {item.call_id: item for item in items if isinstance(item, FunctionCallOutputItem)}
+    for call in items:
+        if isinstance(call, FunctionCallItem) and call.name in {"note", "nap"}:
+            effect = codec.decode_any(call.arguments.encode())["text"]
+            findings.effects.add(effect)
+            output = outputs.get(call.call_id)
+            if seen[effect] > 1:
+                found.append(f"call {call.call_id} of {call.name} had {seen[effect]} effects")
+            if output is not None and output.success and not seen[effect]:
+                found.append(f"call {call.call_id} of {call.name} had no effect, and an output")
     return found
 
 

@@ -24,8 +24,18 @@ ROLES: dict[str, list[str]] = {
     "runner-1": ["runner"],
     "runner-2": ["runner"],
     "projector-1": ["projector"],
+    "tools-1": ["tools"],
     "mixed": ["api", "runner", "projector", "tools"],
 }
+TOOLS = """
+[tools]
+register = ["tests.support.agent_tools:TOOLS"]
+workspace = "{work}"
+sandbox = "preferred"
+
+[agents.worker]
+tools = ["note", "nap"]
+"""
 LEASE_S = 3
 SKEWED = "runner-2"  # its clock is a minute ahead
 
@@ -36,7 +46,8 @@ class NothingUp(Exception):
 
 @dataclass
 class World:
-    """All that may be broken. `down`: what is broken right now, which is not broken again meanwhile."""
+    """All that may be broken. `work`: where tools leave their effects; `down`: what is broken right now, which is not
+    broken again meanwhile."""
 
     upstream: ScriptedUpstream
     redis: RedisServer
@@ -44,6 +55,7 @@ class World:
     network: Proxy
     nodes: dict[str, ServerProcess]
     queue: Work
+    work: Path
     chance: random.Random
     live: set[str] = field(default_factory=set)  # the runs that are under way
     down: set[str] = field(default_factory=set)
@@ -161,10 +173,12 @@ async def world(folder: Path, chance: random.Random, appendfsync: str) -> AsyncI
             "TAILRACE_WORK__LEASE_S": str(LEASE_S),
             "TAILRACE_LIMITS__MAX_TAKEOVERS": "20",
         }
+        work = folder / "work"
+        work.mkdir()
         nodes: dict[str, ServerProcess] = {}
         for name, roles in ROLES.items():
             clock = _clock_ahead() if name == SKEWED else {}
-            nodes[name] = ServerProcess(folder / name, upstream, {**environ, **clock}, roles)
+            nodes[name] = ServerProcess(folder / name, upstream, {**environ, **clock}, roles, TOOLS.format(work=work))
             stack.push_async_callback(nodes[name].kill)
         await asyncio.gather(*(node.start() for node in nodes.values()))
-        yield World(upstream, redis, postgres, network, nodes, queue, chance)
+        yield World(upstream, redis, postgres, network, nodes, queue, work, chance)

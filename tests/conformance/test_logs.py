@@ -18,18 +18,19 @@ from tailrace.log.redis_client import Redis
 from tailrace.log.sqlite import SqliteLog
 from tailrace.schema.errors import Sealed, StaleEpoch
 from tailrace.testing.log_conformance import TRACE, LogConformance, delta, done, read_all, seqs, texts
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisCluster, RedisServer
 
 EMBEDDED: dict[str, Callable[[Path], Log]] = {
     "memory": lambda _: MemoryLog(),
     "sqlite": lambda folder: SqliteLog(folder / "log.db"),
     "sqlite, gathering": lambda folder: SqliteLog(folder / "log.db", gather_ms=1),
 }
-SERVED = {"redis": 0.0, "redis, gathering": 1.0}  # gather_ms
+SERVED = {"redis": ("redis", 0.0), "redis, gathering": ("redis", 1.0), "cluster": ("cluster", 0.0)}
+"""The fixture of the server, and `gather_ms`."""
 
 
 @asynccontextmanager
-async def redis_log(server: RedisServer, gather_ms: float = 0) -> AsyncIterator[Log]:
+async def redis_log(server: RedisServer | RedisCluster, gather_ms: float = 0) -> AsyncIterator[Log]:
     """An empty log in Redis."""
     server.ask("FLUSHALL")
     client = Redis(server.url, gather_ms=gather_ms)
@@ -43,7 +44,8 @@ async def redis_log(server: RedisServer, gather_ms: float = 0) -> AsyncIterator[
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
     """An empty log of each kind."""
     if request.param in SERVED:
-        async with redis_log(request.getfixturevalue("redis"), SERVED[request.param]) as opened:
+        server, gather_ms = SERVED[request.param]
+        async with redis_log(request.getfixturevalue(server), gather_ms) as opened:
             yield opened
         return
     opened = EMBEDDED[request.param](tmp_path)

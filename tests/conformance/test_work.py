@@ -9,9 +9,9 @@ from tailrace.log.redis_client import Redis
 from tailrace.log.work_memory import MemoryWork
 from tailrace.log.work_redis import RedisWork
 from tailrace.testing.work_conformance import HASTY_S, WorkConformance, Workers
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisCluster, RedisServer
 
-KINDS = ["memory", "redis"]
+KINDS = ["memory", "redis", "cluster"]
 
 
 @asynccontextmanager
@@ -22,7 +22,7 @@ async def two(request: pytest.FixtureRequest, lease_s: float) -> AsyncIterator[W
         yield alone, alone
         await alone.close()
         return
-    server: RedisServer = request.getfixturevalue("redis")
+    server: RedisServer | RedisCluster = request.getfixturevalue(request.param)
     server.ask("FLUSHALL")
     clients = Redis(server.url), Redis(server.url)
     works = [RedisWork(client, "run", lease_s=lease_s) for client in clients]

@@ -474,11 +474,27 @@ async def test_who_takes_over_a_forgotten_run_appends_what_it_has_shown(forgetfu
     await gone.append("r", epoch, deltas(3, 3), TRACE)
     await reader.reaches(5)
     await gone.close()
-    gone._redis.commands.generation = -1  # it never notices that Redis was away
+    gone._redis.commands.connection(b"")[0].generation = -1  # it never notices that Redis was away
     gone._appenders.clear()
     await relapse(forgetful)
     await here.append("r", await here.acquire("r"), [done("r")], TRACE)
     assert texts(await reader.all()) == texts(await read_all(here, "r")) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_run_that_another_node_deleted_is_not_taken_for_a_forgotten_one(
+    server: RedisServer, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer remembers it for a while, in case that Redis has lost its end: a new run of that id has none of it."""
+    monkeypatch.setattr(redis_log, "LINGER_S", 60.0)
+    writer, other = nodes(server), nodes(server)
+    await writer.append("r", await writer.acquire("r"), [*deltas(3), done("r")], TRACE)
+    await other.delete(["r"])
+    async with asyncio.timeout(10):
+        while "r" in writer._lingering:
+            await asyncio.sleep(0.01)
+    assert await writer.acquire("r") == 1
+    assert (await writer.append("r", 1, deltas(1), TRACE)).first_seq == 1
+    assert seqs(await read_all(other, "r")) == [1]
 
 
 async def test_what_is_lost_for_good_is_told_and_the_run_goes_on(

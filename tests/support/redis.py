@@ -5,24 +5,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-START_S = 10.0
+from tailrace.log.redis_route import SLOTS, slot_of
+from tests.support.ports import free_port
+
+START_S = 30.0  # three nodes that share two busy processors take a while to make up a cluster
 STEP_S = 0.01  # nothing tells when a server listens, or when a cluster is up: one has to ask
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now, with room above for a cluster's bus (port + 10000)."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55000:
-            return port
 
 
 class RedisServer:
@@ -95,3 +89,48 @@ def redis_server(folder: Path, **options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+class RedisCluster:
+    """Servers that share the slots of a cluster, in equal parts; clients know the first of them."""
+
+    def __init__(self, nodes: Sequence[RedisServer]) -> None:
+        self.nodes = nodes
+        self.url = nodes[0].url
+
+    def ask(self, *command: str) -> bytes:
+        """The same inline command to all: what the last one says."""
+        return [node.ask(*command) for node in self.nodes][-1]
+
+    def owner(self, key: str) -> RedisServer:
+        """Who has this key's slot."""
+        (owner,) = (node for node in self.nodes if node.ask("TTL", key).startswith(b":"))
+        return owner
+
+    def join(self) -> None:
+        """Have them make up the cluster; returns once each of them serves."""
+        share = SLOTS // len(self.nodes) + 1
+        for number, node in enumerate(self.nodes):
+            last = min(SLOTS, (number + 1) * share) - 1
+            node.wait_for(b"+OK", "CLUSTER", "ADDSLOTSRANGE", str(number * share), str(last))
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+            node.wait_for(b"+OK", "CLUSTER", "MEET", "127.0.0.1", str(self.nodes[0].port))
+        for number, node in enumerate(self.nodes):
+            key = next(f"probe{n}" for n in count() if slot_of(f"probe{n}".encode()) // share == number)
+            moved = f"-MOVED {slot_of(key.encode())} 127.0.0.1:{node.port}".encode()
+            for other in self.nodes:  # all know of each other when each knows who has it
+                other.wait_for(b"+OK" if other is node else moved, "SET", key, "1")
+
+
+@contextmanager
+def redis_cluster(folder: Path, size: int = 3, **options: str) -> Iterator[RedisCluster]:
+    """A cluster that runs until the end."""
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(size):
+            place = folder / str(number)
+            place.mkdir()
+            nodes.append(stack.enter_context(redis_server(place, cluster_enabled="yes", **options)))
+        cluster = RedisCluster(nodes)
+        cluster.join()
+        yield cluster

@@ -22,6 +22,7 @@
 --   tailrace:run:{<run_id>}:live      each append: "<first_seq> <timestamp> <sealed> <traceparent> <tracestate>", then
 --                                     a line per payload. An empty message: the run was deleted
 --   tailrace:node:<node_id>           "<epoch> <run_id>": a run that this node had acquired was acquired by another
+--                                     or, with epoch 0, deleted by it
 --   tailrace:work:<kind>              "<p>": there is something to claim in this partition
 
 -- script: acquire
@@ -38,28 +39,30 @@ end
 return {following, tonumber(last) or 0, tonumber(timestamp) or 0, owner == ARGV[1] and 1 or 0}
 
 -- script: append
--- KEYS events, meta. ARGV epoch, node_id, first_seq, last_seq, sealed, timestamp, traceparent, tracestate, channel,
--- payloads (a line each). -> last_seq, also where this append was made before; or STALE, SEALED, or SHORT: the log holds
--- less than its writer knows of.
+-- KEYS events, meta. ARGV epoch, node_id, channel, traceparent, tracestate (so far what a run's appends have in common),
+-- "<first_seq> <last_seq> <sealed> <timestamp>", payloads (a line each). -> last_seq, also where this append was made
+-- before; or STALE, SEALED, or SHORT: the log holds less than its writer knows of.
 local epoch, owner, held, sealed = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'owner', 'last_seq', 'sealed'))
-local given, first, last = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local first, last, seals, timestamp = string.match(ARGV[6], '(%d+) (%d+) (%d) (%d+)')
+local given = tonumber(ARGV[1])
+first, last = tonumber(first), tonumber(last)
 epoch, held = tonumber(epoch) or 0, tonumber(held) or 0
 if epoch < given then return 'SHORT' end
 if epoch > given or owner ~= ARGV[2] then return 'STALE' end
 if held >= last then return last end
 if sealed == '1' then return 'SEALED' end
 if held ~= first - 1 then return 'SHORT' end
-local fields = {'last', last, 'timestamp', ARGV[6], 'traceparent', ARGV[7]}
-if ARGV[8] ~= '' then
-    fields[7], fields[8] = 'tracestate', ARGV[8]
+local fields = {'last', last, 'timestamp', timestamp, 'traceparent', ARGV[4]}
+if ARGV[5] ~= '' then
+    fields[7], fields[8] = 'tracestate', ARGV[5]
 end
 local seq = first
-for payload in string.gmatch(ARGV[10], '[^\n]+') do
+for payload in string.gmatch(ARGV[7], '[^\n]+') do
     redis.call('XADD', KEYS[1], string.format('%d-0', seq), 'payload', payload, unpack(fields))
     seq = seq + 1
 end
-redis.call('HSET', KEYS[2], 'last_seq', last, 'timestamp', ARGV[6], 'sealed', ARGV[5])
-redis.call('PUBLISH', ARGV[9], table.concat({ARGV[3], ARGV[6], ARGV[5], ARGV[7], ARGV[8]}, ' ') .. '\n' .. ARGV[10])
+redis.call('HSET', KEYS[2], 'last_seq', last, 'timestamp', timestamp, 'sealed', seals)
+redis.call('PUBLISH', ARGV[3], table.concat({first, timestamp, seals, ARGV[4], ARGV[5]}, ' ') .. '\n' .. ARGV[7])
 return last
 
 -- script: restore
@@ -99,8 +102,10 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return redis.call('PEXPIRE', KEYS[2], ARGV[1])
 
 -- script: delete
--- KEYS events, meta. ARGV channel.
+-- KEYS events, meta. ARGV channel, run_id, node_id.
+local owner = redis.call('HGET', KEYS[2], 'owner')
 redis.call('UNLINK', KEYS[1], KEYS[2])
+if owner and owner ~= ARGV[3] then redis.call('PUBLISH', 'tailrace:node:' .. owner, '0 ' .. ARGV[2]) end
 return redis.call('PUBLISH', ARGV[1], '')
 
 -- The scripts of the queues have the same KEYS: queue, runs, again, dead; and begin their ARGV with group, consumer,

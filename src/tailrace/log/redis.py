@@ -142,8 +142,11 @@ class RedisLog:
             self._live.forget(run_id)
 
     def _superseded(self, message: bytes) -> None:
-        """Another process has acquired a run of ours."""
+        """Another process has acquired a run of ours; or, with epoch 0, deleted it: its id may be used anew."""
         epoch, _, run_id = message.decode().partition(" ")
+        if epoch == "0":
+            self._deleted(run_id)
+            return
         appender = self._appenders.get(run_id)
         if appender is None:
             self._live.acquired(run_id, int(epoch))
@@ -212,16 +215,21 @@ class RedisLog:
     async def delete(self, run_ids: Sequence[str]) -> None:
         """See `Log.delete`."""
         self._live.check_open()
-        await asyncio.gather(*(self._on_both("delete", run_id, keys_of(run_id).channel) for run_id in run_ids))
-        for run_id in run_ids:
-            self._appenders.pop(run_id, None)
-            self._lingering.pop(run_id, None)
-            self._followers.drop(run_id)
-            self._live.forget(run_id)
+        await asyncio.gather(*(self._delete(run_id) for run_id in run_ids))
 
-    async def _on_both(self, script: str, run_id: str, argument: str | bytes | int) -> None:
+    async def _delete(self, run_id: str) -> None:
+        await self._on_both("delete", run_id, keys_of(run_id).channel, run_id, self._redis.node_id)
+        self._deleted(run_id)
+
+    def _deleted(self, run_id: str) -> None:
+        self._appenders.pop(run_id, None)
+        self._lingering.pop(run_id, None)
+        self._followers.drop(run_id)
+        self._live.forget(run_id)
+
+    async def _on_both(self, script: str, run_id: str, *arguments: str | bytes | int) -> None:
         keys = keys_of(run_id)
-        await self._redis.script(script, [keys.events, keys.meta], argument)
+        await self._redis.script(script, [keys.events, keys.meta], *arguments)
 
     async def ping(self) -> None:
         """See `Log.ping`. Writes something, because only that shows that appends can be had."""

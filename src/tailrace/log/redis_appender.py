@@ -20,7 +20,7 @@ from hiredis import ReplyError
 from tailrace.log.base import Told
 from tailrace.log.live import Live, LiveRun, unknown
 from tailrace.log.redis_client import Redis, refused
-from tailrace.log.redis_keys import append_command, head_from, head_query, keys_of
+from tailrace.log.redis_keys import AppendCommands, head_from, head_query, keys_of
 from tailrace.log.redis_link import pack
 from tailrace.log.writer import Clock
 from tailrace.schema.batch import Batch
@@ -35,9 +35,9 @@ class EventsLost(LogError):
 
 
 class _Append:
-    """What is to be appended, or is being: then it is a batch. `told` hears what became of it."""
+    """What is to be appended, or is being. `told` hears what became of it."""
 
-    __slots__ = ("batch", "payloads", "raw", "told", "trace", "wanted")
+    __slots__ = ("payloads", "raw", "told", "trace", "wanted")
 
     def __init__(
         self,
@@ -50,7 +50,6 @@ class _Append:
         self.payloads = payloads
         self.raw = raw
         self.trace = trace
-        self.batch: Batch | None = None
         self.told = told
         self.wanted = wanted
 
@@ -76,11 +75,12 @@ class Appender:
         self._redis = redis
         self._live = live
         self._keys = keys_of(run.run_id)
+        self._commands = AppendCommands(self._keys, epoch, redis.node_id)
         self._timestamp = timestamp
         self._clock = clock
         self._over = over
         self._queue: deque[_Append] = deque()  # the first one is under way
-        self._generation = redis.commands.generation  # the connection on which the log was last seen to be whole
+        self._whole = redis.commands.connection(self._keys.meta)  # over which the log was last seen to be whole
         self._lost: TailraceError | None = None
         self._restoring: asyncio.Task[None] | None = None
 
@@ -110,18 +110,19 @@ class Appender:
         while self._queue:
             append = self._queue[0]
             if append.wanted is None or append.wanted():
-                self._timestamp = max(self._timestamp, self._clock())
-                append.batch = Batch(
+                now = self._clock()
+                if now > self._timestamp:
+                    self._timestamp = now
+                batch = Batch(
                     self.run.run_id, self.last_seq + 1, self._timestamp, append.trace,
                     payloads=append.payloads, raw=append.raw,
                 )  # fmt: skip
-                self._send(append.batch, partial(self._answered, append, append.batch))
+                self._send(batch, partial(self._answered, append, batch))
                 return
             self._queue.popleft()  # cancelled before it was sent
 
     def _send(self, batch: Batch, answer: Callable[[Any], None]) -> None:
-        command = append_command(self._keys, self.epoch, self._redis.node_id, batch)
-        self._redis.commands.send(command, answer, self._redis.patient_s)
+        self._redis.commands.send(self._keys.meta, self._commands.of(batch), answer, self._redis.patient_s)
 
     def _answered(self, append: _Append, batch: Batch, reply: Any) -> None:
         if not self._queue or self._queue[0] is not append:
@@ -140,7 +141,7 @@ class Appender:
     def _appended(self, append: _Append, batch: Batch) -> None:
         self._queue.popleft()
         self.last_seq = batch.last_seq
-        self._generation = self._redis.commands.generation
+        self._whole = self._redis.commands.connection(self._keys.meta)
         if self.run.publish(batch):
             self._live.note_change(self.run)
         if batch.ends:
@@ -181,7 +182,8 @@ class Appender:
     def verify(self) -> None:
         """After a reconnect: look where the log stands, and see to what is missing or who has taken it."""
         if self.idle:
-            self._redis.commands.send(pack(*head_query(self._keys)), self._stands, self._redis.patient_s)
+            query = pack(*head_query(self._keys))
+            self._redis.commands.send(self._keys.meta, query, self._stands, self._redis.patient_s)
 
     def _stands(self, reply: Any) -> None:
         if not isinstance(reply, list) or not self.idle:
@@ -210,7 +212,7 @@ class Appender:
         Also raises NotFound where it cannot have forgotten anything, because we have been connected to it all the
         time: then the run was deleted. And StaleEpoch, Sealed and NotReady.
         """
-        if self._generation == self._redis.commands.generation:
+        if self._whole == self._redis.commands.connection(self._keys.meta):
             raise unknown(self.run.run_id)
         held = await self._redis.script(
             "restore", [self._keys.meta], self.epoch, self._redis.node_id, wait_s=self._redis.patient_s
@@ -232,6 +234,6 @@ class Appender:
             if not isinstance(answer, int):
                 raise refused(answer) if isinstance(answer, ReplyError) else self._refusal(answer)
             held = batch.last_seq
-        self._generation = self._redis.commands.generation
+        self._whole = self._redis.commands.connection(self._keys.meta)
         if missing > 0:
             logger.warning("events that redis had lost were appended again", run_id=self.run.run_id, events=missing)

@@ -1,4 +1,8 @@
-"""A node's way to Redis: one connection for commands, one for subscriptions; the scripts, by name (redis.lua)."""
+"""A node's way to Redis: one connection for commands, one for subscriptions; the scripts, by name (redis.lua).
+
+In a cluster there is one for commands to each of its nodes (redis_route.py). What is published on one node is heard on
+all of them, so that one is enough for subscriptions there, too.
+"""
 
 import asyncio
 import re
@@ -13,6 +17,7 @@ from hiredis import ReplyError
 
 from tailrace.log.redis_address import parse_url
 from tailrace.log.redis_link import Argument, Link, pack
+from tailrace.log.redis_route import Routes
 from tailrace.schema.errors import NotReady, TailraceError
 
 QUICK_S = 2.0  # what somebody waits for who can say "not ready"
@@ -50,21 +55,28 @@ class Redis:
         loads = [pack("SCRIPT", "LOAD", source) for source in SCRIPTS.values()]
         self.node_id = uuid4().hex
         self.patient_s = patient_s
-        self.commands = Link(address, loads, gather_s=gather_ms / 1000)
-        self.events = Link(address, begun=self._subscribe, pushed=self._pushed)
+        self.commands = Routes(address, loads, gather_s=gather_ms / 1000, renewed=self._subscribe)
+        self.events = Link(
+            self.commands.address, begun=self._subscribe, pushed=self._pushed, elsewhere=self.commands.take
+        )
         self._subscribers: dict[bytes, Subscriber] = {}
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
     async def call(self, *command: Argument, wait_s: float = QUICK_S) -> Any:
-        """What Redis answers. Raises NotReady where it does not, or with an error."""
+        """What Redis answers to a command whose key, if it has one, comes first. Raises NotReady where it does not
+        answer, or with an error."""
+        return await self._asked(command[1] if len(command) > 1 else "", command, wait_s)
+
+    async def _asked(self, key: Argument, command: Sequence[Argument], wait_s: float) -> Any:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.commands.send(pack(*command), partial(_settle, reply), wait_s)
+        where = key if isinstance(key, bytes) else str(key).encode()
+        self.commands.send(where, pack(*command), partial(_settle, reply), wait_s)
         return await reply
 
     async def script(self, name: str, keys: Sequence[Argument], *arguments: Argument, wait_s: float = QUICK_S) -> Any:
         """What a script answers. Raises NotReady."""
-        return await self.call("EVALSHA", DIGESTS[name], len(keys), *keys, *arguments, wait_s=wait_s)
+        return await self._asked(keys[0], ("EVALSHA", DIGESTS[name], len(keys), *keys, *arguments), wait_s)
 
     # --- subscriptions ------------------------------------------------------------------------------------------------
 
@@ -80,6 +92,7 @@ class Redis:
             self.events.write(pack("UNSUBSCRIBE", channel))
 
     def _subscribe(self) -> None:
+        """To all: each subscriber is told that it holds, and looks for what it may have missed."""
         if self._subscribers:
             self.events.write(pack("SUBSCRIBE", *self._subscribers))
 
@@ -96,8 +109,8 @@ class Redis:
 
     async def close(self) -> None:
         """Let go. What is under way is not waited for."""
-        await self.commands.close()
         await self.events.close()
+        await self.commands.close()
 
 
 def _settle(future: "asyncio.Future[Any]", reply: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from tailrace.log.base import Head
 from tailrace.log.redis_client import DIGESTS
-from tailrace.log.redis_link import pack
+from tailrace.log.redis_link import pack_begun
 from tailrace.schema.batch import Batch
 from tailrace.schema.events import TraceContext
 
@@ -37,14 +37,27 @@ def head_from(run_id: str, answer: Sequence[bytes | None]) -> Head | None:
     return Head(run_id, int(epoch), int(last_seq or 0), sealed == b"1") if epoch is not None else None
 
 
-def append_command(keys: Keys, epoch: int, node_id: str, batch: Batch) -> bytes:
-    """The fenced append of a batch, the same to the byte each time."""
-    trace = batch.trace
-    return pack(
-        b"EVALSHA", _APPEND, b"2", keys.events, keys.meta, epoch, node_id, batch.first_seq, batch.last_seq,
-        int(batch.ends), batch.timestamp, trace.traceparent, trace.tracestate or b"", keys.channel,
-        b"\n".join(batch.raw),
-    )  # fmt: skip
+class AppendCommands:
+    """The fenced appends of a run under one epoch, each the same to the byte whenever it is made.
+
+    What they have in common is packed once: to pack it each time is a twentieth of all that an event costs.
+    """
+
+    __slots__ = ("_same", "_trace", "_writer")
+
+    def __init__(self, keys: Keys, epoch: int, node_id: str) -> None:
+        self._writer = ("EVALSHA", _APPEND, 2, keys.events, keys.meta, epoch, node_id, keys.channel)
+        self._trace: TraceContext | None = None
+        self._same = b""
+
+    def of(self, batch: Batch) -> bytes:
+        """The command that appends this batch."""
+        if batch.trace is not self._trace:
+            self._trace = batch.trace
+            self._same = pack_begun(2, *self._writer, batch.trace.traceparent, batch.trace.tracestate or "")
+        place = b"%d %d %d %d" % (batch.first_seq, batch.last_seq, batch.ends, batch.timestamp)
+        payloads = b"\n".join(batch.raw)
+        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (self._same, len(place), place, len(payloads), payloads)
 
 
 def batch_from(run_id: str, message: bytes) -> tuple[Batch, bool]:

@@ -35,7 +35,9 @@ MAX_PENDING_BYTES = 64 << 20
 # new connection. NOSCRIPT is among them because each connection begins with loading the scripts.
 PASSING = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT")
 
-Answer = Callable[[Any], None]  # takes a reply, a ReplyError, or NotReady
+ELSEWHERE = ("MOVED ", "ASK ")  # a cluster's: another node has the key
+
+Answer = Callable[[Any], object]  # takes a reply, a ReplyError, or NotReady
 
 Argument = str | bytes | int
 
@@ -44,6 +46,12 @@ def pack(*command: Argument) -> bytes:
     """A command as it is sent."""
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub knows tuples of one element only
     return packed
+
+
+def pack_begun(more: int, *command: Argument) -> bytes:
+    """A command that is not whole yet: so many more arguments are to follow, each as a bulk string."""
+    _, arguments = pack(*command).split(b"\r\n", 1)
+    return b"*%d\r\n%b" % (len(command) + more, arguments)
 
 
 _PING = pack("PING")
@@ -56,7 +64,7 @@ def _ignore(_reply: Any) -> None:
     """The answer of somebody who does not wait any more."""
 
 
-class _Call:
+class Call:
     """A command and who waits for its answer. `deadline` by the loop's clock."""
 
     __slots__ = ("answer", "command", "deadline")
@@ -68,18 +76,22 @@ class _Call:
 
 
 class _Wire(asyncio.Protocol):
-    """One connection, from its greeting to its loss. `received` returns False to be told nothing more."""
+    """One connection, from its greeting to its loss. `received` returns False to be told nothing more. What is written
+    in one turn of the loop, or within `gather_s`, goes out together."""
 
-    def __init__(self, greeting: Sequence[bytes], received: Callable[[Any], bool]) -> None:
+    def __init__(self, greeting: Sequence[bytes], received: Callable[[Any], bool], gather_s: float) -> None:
         loop = asyncio.get_running_loop()
         self.greeted: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.heard = loop.time()
-        self._time = loop.time
+        self._loop = loop
         self._greeting = greeting
         self._greetings = 0
         self._received = received
+        self._hear: Callable[[Any], bool] = self._greet
+        self._gather_s = gather_s
+        self._unwritten: list[bytes] = []
         self._reader = Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
 
@@ -90,34 +102,41 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what is whole."""
-        self.heard = self._time()
-        reader, received = self._reader, self._received
+        self.heard = self._loop.time()
+        reader = self._reader
         try:
             reader.feed(data)
-            while (reply := reader.gets()) is not _NOTHING:
-                if self.lost.done():
-                    return
-                if not self.greeted.done():
-                    self._greet(reply)
-                elif not received(reply):
-                    return
+            while (reply := reader.gets()) is not _NOTHING and self._hear(reply):
+                pass
         except HiredisError as error:
             self.drop(f"what it says is no RESP: {error}")
 
-    def _greet(self, reply: Any) -> None:
+    def _greet(self, reply: Any) -> bool:
         self._greetings += 1
         if type(reply) is ReplyError:
             self.drop(str(reply))
         elif self._greetings == len(self._greeting):
+            self._hear = self._received
             self.greeted.set_result(None)
+        return not self.lost.done()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell why."""
         self.drop(str(exc) if exc else "it closed the connection")
         self.closed.set_result(None)
 
-    def write(self, commands: Sequence[bytes]) -> None:
-        """Send these."""
+    def write(self, command: bytes) -> None:
+        """Send it, with what else is to be sent."""
+        self._unwritten.append(command)
+        if len(self._unwritten) > 1:
+            return
+        if self._gather_s:
+            self._loop.call_later(self._gather_s, self._flush)
+        else:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        commands, self._unwritten = self._unwritten, []
         if self._transport is not None and not self.lost.done():
             self._transport.write(b"".join(commands))
 
@@ -136,28 +155,31 @@ class _Wire(asyncio.Protocol):
 class Link:
     """Keeps one connection up, from the first command on until `close`.
 
-    `setup`: commands that each connection begins with. `begun` is called whenever there is a new connection, behind the
-    commands that are repeated; `pushed` for each message that is no answer. `generation` counts connections.
+    `where` says to which server, given how often in a row that has failed. `setup`: commands that each connection
+    begins with. `begun` is called whenever there is a new connection, behind the commands that are repeated; `pushed`
+    for each message that is no answer; `elsewhere` for a command that another node of a cluster is to be asked, with
+    what was said. `generation` counts connections.
     """
 
     def __init__(
         self,
-        address: Address,
+        where: Callable[[int], Address],
         setup: Sequence[bytes] = (),
         *,
         gather_s: float = 0,
         begun: Callable[[], None] = lambda: None,
         pushed: Answer = _ignore,
+        elsewhere: Callable[[Call, str], None] | None = None,
     ) -> None:
         self.generation = 0
-        self._address = address
-        self._greeting = [*_login(address), *setup, _PING]
+        self._where = where
+        self._setup = setup
+        self._elsewhere = elsewhere
         self._gather_s = gather_s
         self._begun = begun
         self._pushed = pushed
-        self._calls: deque[_Call] = deque()  # not answered yet, in the order in which they are sent
+        self._calls: deque[Call] = deque()  # not answered yet, in the order in which they are sent
         self._bytes = 0  # of their commands
-        self._unwritten: list[bytes] = []
         self._wire: _Wire | None = None
         self._why = "there was no connection yet"
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -175,40 +197,53 @@ class Link:
     def send(self, command: bytes, answer: Answer, wait_s: float) -> None:
         """Have `answer` called, once, with what Redis says to this packed command, or with NotReady after `wait_s`."""
         loop = self._loop or self.start()
-        if self._closed or self._bytes + len(command) > MAX_PENDING_BYTES:
-            answer(NotReady(f"Redis takes no command: {self._why if self._closed else 'too many wait for an answer'}"))
+        self.take(Call(command, answer, loop.time() + wait_s))
+
+    def take(self, call: Call) -> None:
+        """The same, of a call by its deadline."""
+        if self._loop is None:
+            self.start()
+        if self._closed or self._bytes + len(call.command) > MAX_PENDING_BYTES:
+            said = f"Redis takes no command: {self._why if self._closed else 'too many wait for an answer'}"
+            call.answer(NotReady(said))
             return
-        self._calls.append(_Call(command, answer, loop.time() + wait_s))
-        self._bytes += len(command)
-        self.write(command)
+        self._calls.append(call)
+        self._bytes += len(call.command)
+        self.write(call.command)
+
+    def give_up(self) -> list[Call]:
+        """The calls that wait for a connection, for another to take."""
+        calls = [call for call in self._calls if call.answer is not _ignore]
+        self._calls.clear()
+        self._bytes = 0
+        return calls
 
     def write(self, command: bytes) -> None:
         """Send something that has no answer (a subscription), where there is a connection."""
-        if self._wire is None or self._loop is None:
-            return
-        self._unwritten.append(command)
-        if len(self._unwritten) > 1:
-            return
-        if self._gather_s:
-            self._loop.call_later(self._gather_s, self._flush)
-        else:
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        if self._wire is not None and self._unwritten:
-            self._wire.write(self._unwritten)
-        self._unwritten = []
+        if self._wire is not None:
+            self._wire.write(command)
 
     def _received(self, reply: Any) -> bool:
         if type(reply) is PushNotification:
             self._pushed(reply)
-        elif type(reply) is ReplyError and str(reply).startswith(PASSING):
-            self._drop(str(reply))
+        elif type(reply) is ReplyError:
+            self._refused(reply, str(reply))
         else:
             call = self._calls.popleft()
             self._bytes -= len(call.command)
             call.answer(reply)
         return self._wire is not None
+
+    def _refused(self, reply: ReplyError, said: str) -> None:
+        if said.startswith(PASSING):
+            self._drop(said)
+            return
+        call = self._calls.popleft()
+        self._bytes -= len(call.command)
+        if self._elsewhere is not None and said.startswith(ELSEWHERE):
+            self._elsewhere(call, said)
+        else:
+            call.answer(reply)
 
     # --- keeping it up ------------------------------------------------------------------------------------------------
 
@@ -226,7 +261,7 @@ class Link:
         while True:
             began = loop.time()
             try:
-                wire = await self._connect(loop)
+                wire = await self._connect(loop, self._where(failures))
                 self._begin(wire)
                 await asyncio.wait({wire.lost})
                 self._why = wire.lost.result()
@@ -239,9 +274,9 @@ class Link:
             self._wire = None
             await asyncio.sleep(random.uniform(0, min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(failures, 8))))
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Wire:
+    async def _connect(self, loop: asyncio.AbstractEventLoop, to: Address) -> _Wire:
         """A connection whose greeting is answered. Raises OSError and TimeoutError."""
-        to, wire = self._address, _Wire(self._greeting, self._received)
+        wire = _Wire([*_login(to), *self._setup, _PING], self._received, self._gather_s)
         try:
             async with asyncio.timeout(CONNECT_S):
                 if to.path:
@@ -260,9 +295,9 @@ class Link:
         self._calls = deque(call for call in self._calls if call.answer is not _ignore)
         self._bytes = sum(len(call.command) for call in self._calls)
         self._wire = wire
-        self._unwritten = []
         self.generation += 1
-        wire.write([call.command for call in self._calls])
+        for call in self._calls:
+            wire.write(call.command)
         self._begun()
 
     def _drop(self, why: str) -> None:
