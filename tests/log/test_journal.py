@@ -6,26 +6,29 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.log import journal as journal_module
+from tailrace.log.base import Head
 from tailrace.log.journal import Journal, Row
 from tailrace.log.sqlite import SqliteLog
-from tailrace.schema.errors import NotReady, SettingsError
+from tailrace.schema.errors import NotReady, Sealed, SettingsError
 from tailrace.schema.events import TraceContext
 from tailrace.testing.log_conformance import TRACE, deltas, done, offer, read_all, seqs, whole
 
 
 def row(number: int, size: int = 10) -> Row:
-    return (number, 1, number, number, 1_000, "00-1-1-00", None, os.urandom(size))
+    return (number, 1, number, number, 1_000, "00-1-1-00", None, False, os.urandom(size))
 
 
 def filled(path: Path, rows: list[Row]) -> Journal:
@@ -110,20 +113,20 @@ async def test_a_process_that_is_killed_leaves_its_rows(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from tailrace.log.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
-        "for number in range(1, 101): journal.add((number, 1, number, number, 1, '', None, b'x' * number))\n"
+        "for number in range(1, 101): journal.add((number, 1, number, number, 1, '', None, False, b'x' * number))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path / "j"))
     assert await child.wait() == -signal.SIGKILL
     with closing(Journal(tmp_path / "j")) as journal:
-        assert [len(each[-1]) for each in journal.recover(0)] == list(range(1, 101))
+        assert [each[-1] for each in journal.recover(0)] == [b"x" * number for number in range(1, 101)]
 
 
 async def test_a_log_killed_at_any_moment_has_all_that_was_appended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files as they are after each append, opened elsewhere, give the very same events."""
-    monkeypatch.setattr(journal_module, "MOST_ROWS", 5)
+    monkeypatch.setattr(journal_module, "MOST_ENTRIES", 5)
     dice = random.Random(7)
     log = SqliteLog(tmp_path / "log.db")
     epochs = {run_id: await log.acquire(run_id) for run_id in "abc"}
@@ -146,8 +149,11 @@ async def test_a_log_killed_at_any_moment_has_all_that_was_appended(
     await log.close()
 
 
-async def test_an_older_copy_of_the_log_takes_nothing_from_a_newer_journal(tmp_path: Path) -> None:
-    """Put back without its journal, a log goes on from where the copy was made."""
+async def test_an_older_copy_of_the_log_takes_nothing_from_a_newer_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has begun anew since: put back without its own, a log goes on from where the copy was made."""
+    monkeypatch.setattr(journal_module, "MOST_ENTRIES", 3)
     log = SqliteLog(tmp_path / "log.db")
     epoch = await log.acquire("r")
     offer(log, "r", epoch, deltas(3))
@@ -207,7 +213,7 @@ async def test_what_waits_is_taken_over_before_a_checkpoint(tmp_path: Path, monk
     log = SqliteLog(tmp_path / "log.db")
     offer(log, "r", await log.acquire("r"), deltas(1))
     async with asyncio.timeout(10):
-        while log._journal.rows:
+        while log._journal.entries:
             await asyncio.sleep(0.01)
     await log.close()
 
@@ -219,11 +225,78 @@ def test_a_journal_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None
         SqliteLog(tmp_path / "log.db")
 
 
-def test_rows_of_another_shape_stop_the_start(tmp_path: Path) -> None:
+def record(entry: object) -> bytes:
+    body = msgspec.msgpack.encode(entry)
+    return len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize("entry", [[1, 2, 3], [1, 2, 3, 4], [1] * 9, {"1": 1}, 7])
+def test_entries_of_another_shape_stop_the_start(tmp_path: Path, entry: object) -> None:
     """They are whole, and somebody has seen them: to pass them over would lose them without a word."""
-    body = b"\x93\x01\x02\x03"  # [1, 2, 3] in msgpack
-    record = len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body
-    (tmp_path / "log.journal").write_bytes(record)
-    with pytest.raises(SettingsError, match="rows of another version"):
+    (tmp_path / "log.journal").write_bytes(record(entry))
+    with pytest.raises(SettingsError, match="entries of another version"):
         SqliteLog(tmp_path / "log.db")
-    assert (tmp_path / "log.journal").read_bytes().startswith(record)
+    assert (tmp_path / "log.journal").read_bytes().startswith(record(entry))
+
+
+async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    """Its process was killed, and Tailrace was brought up to date before it was started again."""
+    log = SqliteLog(tmp_path / "log.db")
+    await log.append("r", await log.acquire("r"), deltas(1), TRACE)
+    batch = (await read_all(log, "r"))[0]
+    await log.close()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as db:
+        db.executescript("DROP TABLE taken; PRAGMA user_version = 2")
+        (last_id,) = db.execute("SELECT max(id) FROM batches").fetchone()
+    row = (last_id + 1, 1, 2, 2, batch.timestamp, TRACE.traceparent, None, batch.raw[0])
+    (tmp_path / "log.journal").write_bytes(record(row))
+    log = SqliteLog(tmp_path / "log.db")
+    assert [each.raw for each in await read_all(log, "r")] == [batch.raw, batch.raw]
+    assert (await log.append("r", await log.acquire("r"), [done("r")], TRACE)).first_seq == 3
+    await log.close()
+
+
+async def test_a_run_that_begins_and_ends_costs_no_transaction(tmp_path: Path) -> None:
+    """It waits in the journal whole; after a crash it is there, with its epoch, and has ended."""
+    log = SqliteLog(tmp_path / "log.db")
+    changes = log._db.total_changes
+    first, second = await log.acquire("ended"), await log.acquire("ended")
+    await log.append("ended", second, deltas(2), TRACE)
+    await log.append("ended", second, [done("ended")], TRACE)
+    await log.append("live", await log.acquire("live"), deltas(1), TRACE)
+    assert (first, second, log._db.total_changes) == (1, 2, changes)
+    again = SqliteLog(copied(tmp_path, "copy") / "log.db")
+    assert await again.heads() == [Head("ended", 2, 3, True), Head("live", 1, 1, False)]
+    with pytest.raises(Sealed):
+        await again.acquire("ended")
+    assert await again.acquire("live") == 2
+    await again.close()
+    await log.close()
+
+
+async def test_what_was_taken_over_is_not_taken_for_what_waits(tmp_path: Path) -> None:
+    """Claims, too, which leave no row behind: of a run that was deleted since, nothing comes back."""
+    log = SqliteLog(tmp_path / "log.db")
+    await log.acquire("gone")
+    await log.delete(["gone"])
+    again = SqliteLog(copied(tmp_path, "copy") / "log.db")
+    assert await again.heads() == []
+    await again.close()
+    await log.close()
+
+
+async def test_a_run_that_left_memory_with_something_in_the_journal_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To go on with, to end, and to delete."""
+    monkeypatch.setattr("tailrace.log.sqlite.MAX_WRITERS", 1)
+    log = SqliteLog(tmp_path / "log.db")
+    epochs = {run_id: await log.acquire(run_id) for run_id in "abc"}
+    for run_id in "abca":
+        await log.append(run_id, epochs[run_id], deltas(1), TRACE)
+    assert await log.acquire("b") == 2
+    await log.append("c", await log.acquire("c"), [done("c")], TRACE)
+    await log.acquire("a")
+    await log.delete(["c"])
+    assert sorted((head.run_id, head.epoch, head.last_seq) for head in await log.heads()) == [("a", 2, 2), ("b", 2, 1)]
+    await log.close()

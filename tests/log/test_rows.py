@@ -28,7 +28,7 @@ def appended(draw: st.DrawFn) -> list[Row]:
         lines = draw(st.lists(st.binary(min_size=1, max_size=9).map(bytes.hex), min_size=count, max_size=count))
         payloads = "\n".join(lines).encode() + b"x" * draw(st.sampled_from([0, 0, 0, rows_module.MOST_BYTES]))
         trace = draw(st.sampled_from([("00-1-1-00", None), ("00-1-2-00", None), ("00-1-1-00", "v=1")]))
-        rows.append((10 + number, run, first, last[run], draw(st.integers(0, 1 << 41)), *trace, payloads))
+        rows.append((10 + number, run, first, last[run], draw(st.integers(0, 1 << 41)), *trace, False, payloads))
     return rows
 
 
@@ -45,7 +45,7 @@ def test_the_batches_of_a_row_are_those_that_were_appended(rows: list[Row], afte
             for batch in parted(str(run), row[2], row[4], TraceContext(*row[5:7]), row[7], row[8], after)
         ]  # fmt: skip
         assert found == [
-            (row[2], row[3], row[4], TraceContext(*row[5:7]), row[7])
+            (row[2], row[3], row[4], TraceContext(*row[5:7]), row[8])
             for row in rows
             if row[1] == run and row[3] > after
         ]
@@ -54,7 +54,7 @@ def test_the_batches_of_a_row_are_those_that_were_appended(rows: list[Row], afte
 def test_rows_are_joined_where_they_can_be():
     """Those that follow each other under one trace, up to a size; others stand alone."""
     line = b"x" * 100
-    rows: list[Row] = [(number, 1, number, number, number, "00-1-1-00", None, line) for number in range(1, 101)]
+    rows: list[Row] = [(number, 1, number, number, number, "00-1-1-00", None, False, line) for number in range(1, 101)]
     stored = joined(rows)
     assert len(stored) < 5
     assert sum(row[3] - row[2] + 1 for row in stored) == 100

@@ -13,7 +13,8 @@ from tailrace.log import sqlite as sqlite_log
 from tailrace.log.base import Head
 from tailrace.log.sqlite import SqliteLog
 from tailrace.schema.batch import Batch
-from tailrace.schema.errors import NotReady, Sealed, SettingsError, StaleEpoch
+from tailrace.schema.errors import NotReady, Sealed, SettingsError, StaleEpoch, TailraceError
+from tailrace.schema.events import TraceContext
 from tailrace.testing.clock import FakeClock
 from tailrace.testing.log_conformance import (
     TRACE,
@@ -66,29 +67,69 @@ async def test_time_never_goes_backwards_within_a_run(tmp_path: Path) -> None:
 
 
 async def test_what_comes_together_is_committed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Appends of one turn of the loop, or of `gather_ms`, share a transaction: their rows appear at once."""
+    """Appends too long for the journal share a transaction in one turn of the loop, or in `gather_ms`: their rows
+    appear at once."""
     monkeypatch.setattr(sqlite_log, "QUIET_SECONDS", 1e9)  # none is taken to come alone
+    long = [delta("x" * (sqlite_log.LARGE_BYTES + 1))]
     for gather_ms in (0, 2):
         path = tmp_path / f"{gather_ms}.db"
         log = SqliteLog(path, gather_ms=gather_ms)
         epochs = [await log.acquire(f"r{number}") for number in range(20)]
         other = sqlite3.connect(path)
         seen = set()
-        await log.append("r0", epochs[0], deltas(1), TRACE)
-        pending = [
-            asyncio.ensure_future(log.append(f"r{number}", epochs[number], deltas(1), TRACE)) for number in range(20)
-        ]
+        await log.append("r0", epochs[0], long, TRACE)
+        pending = [asyncio.ensure_future(log.append(f"r{number}", epochs[number], long, TRACE)) for number in range(20)]
         while not all(task.done() for task in pending):
             seen.add(other.execute("SELECT count(*) FROM batches").fetchone()[0])
             await asyncio.sleep(0)
         assert seen <= {1, 21}
+        assert other.execute("SELECT count(*) FROM batches").fetchone() == (21,)
         other.close()
         await log.close()
 
 
+async def test_what_is_offered_gathers_in_the_journal(tmp_path: Path) -> None:
+    """With `gather_ms` it waits for company, and costs no transaction; one refused spoils no other."""
+    log = SqliteLog(tmp_path / "log.db", gather_ms=20)
+    epochs = {run_id: await log.acquire(run_id) for run_id in "abc"}
+    told: list[Batch | TailraceError] = []
+    for run_id, epoch in {**epochs, "b": epochs["b"] + 1}.items():
+        assert log.offer(run_id, epoch, deltas(2), TRACE, told.append) is True
+    assert not told
+    assert [await log.head(run_id) for run_id in "abc"] == [Head(run_id, 1, 0, False) for run_id in "abc"]
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.001)
+    a, b, c = told
+    assert isinstance(a, Batch)
+    assert isinstance(b, StaleEpoch)
+    assert isinstance(c, Batch)
+    assert seqs([a]) == seqs([c]) == [1, 2]
+    assert [seqs(await read_all(log, run_id)) for run_id in "abc"] == [[1, 2], [], [1, 2]]
+    other = sqlite3.connect(tmp_path / "log.db")
+    assert other.execute("SELECT count(*) FROM batches").fetchone() == (0,)
+    other.close()
+    await log.close()
+
+
+async def test_what_gathers_fits_into_the_journal_or_goes_into_the_file(tmp_path: Path) -> None:
+    """Also where it is the traces that are long: a group is kept whole."""
+    log = SqliteLog(tmp_path / "log.db", gather_ms=1)
+    trace = TraceContext(TRACE.traceparent, "a=" + "x" * 16_000)
+    runs = [f"r{number}" for number in range(sqlite_log.MOST_AT_ONCE)]
+    epochs = [await log.acquire(run_id) for run_id in runs]
+    await asyncio.gather(
+        *(log.append(run_id, epoch, deltas(1), trace) for run_id, epoch in zip(runs, epochs, strict=True))
+    )
+    await log.close()
+    log = SqliteLog(tmp_path / "log.db")
+    assert [seqs(await read_all(log, run_id)) for run_id in runs] == [[1]] * len(runs)
+    await log.close()
+
+
 async def test_no_reader_sees_an_event_before_it_is_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a tail gives a batch, or its `push` is given it, it is in the database or in the journal (rule 1)."""
-    monkeypatch.setattr(journal, "MOST_ROWS", 7)
+    monkeypatch.setattr(journal, "MOST_ENTRIES", 7)
     path = tmp_path / "log.db"
     log = SqliteLog(path)
     epoch = await log.acquire("r")
@@ -223,8 +264,42 @@ async def test_a_run_whose_standing_left_memory_goes_on(tmp_path: Path, monkeypa
     await log.close()
 
 
-async def test_c43_ended_runs_leave_memory(tmp_path: Path) -> None:
-    """Of runs that have ended, and that nobody reads, only the latest few stay in memory."""
+async def test_c43_ended_runs_leave_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of runs that have ended, and that nobody reads, the latest few stay in memory for a moment."""
+    monkeypatch.setattr(sqlite_log, "ENDED_S", 0.2)
+    log = SqliteLog(tmp_path / "log.db")
+    live = await log.acquire("live")
+    for number in range(3):
+        run_id = f"r{number}"
+        await log.append(run_id, await log.acquire(run_id), [*deltas(3), done(run_id)], TRACE)
+    assert len(log._writers) == 4
+    async with asyncio.timeout(10):
+        while len(log._writers) > 1:
+            await asyncio.sleep(0.01)
+    assert [seqs(await read_all(log, f"r{number}")) for number in range(3)] == [[1, 2, 3, 4]] * 3
+    assert (await log.append("live", live, deltas(1), TRACE)).first_seq == 1
+    await log.close()
+
+
+async def test_a_run_of_an_ended_ones_id_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept of the ended one goes, and not what is there of the new one."""
+    monkeypatch.setattr(sqlite_log, "ENDED_S", 0.05)
+    log = SqliteLog(tmp_path / "log.db")
+    await log.append("r", await log.acquire("r"), [done("r")], TRACE)
+    await log.delete(["r"])
+    assert await log.acquire("r") == 1
+    async with asyncio.timeout(10):
+        while log._ended:
+            await asyncio.sleep(0.01)
+    assert "r" in log._writers
+    await log.close()
+
+
+async def test_c43_no_more_than_so_many_ended_runs_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment."""
+    monkeypatch.setattr(sqlite_log, "ENDED_S", 60.0)
     log = SqliteLog(tmp_path / "log.db")
     for number in range(2 * sqlite_log.ENDED_RUNS):
         run_id = f"r{number}"
@@ -281,7 +356,7 @@ async def test_the_last_run_deleted_its_rows_are_not_taken_for_placed(tmp_path: 
         await log.append("r", await log.acquire("r"), deltas(3), TRACE)
         await log.delete(["r"])
         await log.append("r", await log.acquire("r"), deltas(2), TRACE)
-        assert seqs(log._reader.read("r", 0, 1000)) == [1, 2]
+        assert seqs(await log._read("r", 0, 1000)) == [1, 2]
         await log.delete(["r"])
         await log.close()
 
@@ -308,6 +383,7 @@ async def test_a_deletion_cut_short_is_finished_at_the_next_start(tmp_path: Path
     log = SqliteLog(path)
     for run_id in ("a", "b"):
         await log.append(run_id, await log.acquire(run_id), deltas(3), TRACE)
+    log._take_over()
     log._db.execute("UPDATE runs SET run_id = NULL WHERE run_id = 'a'")
     await log.close()
     log = SqliteLog(path)

@@ -29,13 +29,15 @@ def joined(rows: Iterable[Row]) -> list[Stored]:
     size: dict[int, int] = {}
     stored: list[Stored] = []
     for row in rows:
-        run, payloads = row[1], row[-1]
+        _, run, first_seq, _, _, traceparent, tracestate, _, payloads = row
         group = open_.get(run)
-        if group is not None and size[run] < MOST_BYTES and _follows(group[-1], row):
-            group.append(row)
-            size[run] += len(payloads)
-            continue
         if group is not None:
+            _, _, _, last_seq, _, parent, state, _, _ = group[-1]
+            follows = first_seq == last_seq + 1 and parent == traceparent and state == tracestate
+            if follows and size[run] < MOST_BYTES:
+                group.append(row)
+                size[run] += len(payloads)
+                continue
             stored.append(_one(group))
         open_[run], size[run] = [row], len(payloads)
     stored += map(_one, open_.values())
@@ -43,16 +45,10 @@ def joined(rows: Iterable[Row]) -> list[Stored]:
     return stored
 
 
-def _follows(before: Row, row: Row) -> bool:
-    """Does it go on where the one before ended, under the same trace?"""
-    _, _, _, last_seq, _, traceparent, tracestate, _ = before
-    return (row[2], row[5], row[6]) == (last_seq + 1, traceparent, tracestate)
-
-
 def _one(group: Sequence[Row]) -> Stored:
-    number, run, _, last_seq, timestamp, traceparent, tracestate, _ = group[-1]
+    number, run, _, last_seq, timestamp, traceparent, tracestate, _, _ = group[-1]
     parts: list[int] = []
-    for _, _, first, last, at, *_ in group:
+    for _, _, first, last, at, _, _, _, _ in group:
         parts += (last - first + 1, at)
     told = _encode(parts) if len(group) > 1 else None
     payloads = b"\n".join([row[-1] for row in group])

@@ -1,13 +1,17 @@
 """The embedded log: one SQLite file in WAL mode, for one process (log/datadir.py sees to that).
 
-Group commit on the event loop. What is asked of the log in one turn of the loop (or within `gather_ms`) is carried out
-in order, in one transaction, by one callback on the loop itself, not by a writer thread: a WAL commit under
-synchronous=NORMAL is two writes into the page cache (10 to 25 µs), which is less than it costs to wake a thread and
-to take turns with it for the interpreter; and no reader may see an event before its commit anyway. What comes alone,
-QUIET_SECONDS after the last commit, is committed in the call itself: a turn of the loop would cost half as much again.
+What a run appends, its beginning and its end waits in the journal (log/journal.py), from where one transaction takes
+over what many runs have left: a tenth of what a transaction for each would cost.
 
-What is offered, nearly each event while text comes word by word, waits in the journal (log/journal.py) for the next
-transaction, of whomever: a tenth of what a transaction of its own would cost.
+What is too long for that, or is no part of a run (deletions), is a group commit on the event loop. What is asked of the
+log in one turn of the loop is carried out in order, in one transaction, by one callback on the loop itself, not by a
+writer thread: a WAL commit under synchronous=NORMAL is two writes into the page cache (10 to 25 µs), which is less than
+it costs to wake a thread and to take turns with it for the interpreter; and no reader may see an event before its
+commit anyway. What comes alone, QUIET_SECONDS after the last commit, is committed in the call itself: a turn of the
+loop would cost half as much again.
+
+With `gather_ms` all that comes within that time is a group, also what goes into the journal: what is done with it, up
+to the writes to readers, is done for many events in a row, with warm caches: a tenth of an event's cost is saved.
 
 An append that has returned survives the death of the process (kill -9): its bytes are with the operating system. Power
 loss may take the last moments (CHECKPOINT_SECONDS and what a checkpoint takes), never the file's consistency.
@@ -34,26 +38,27 @@ import structlog
 from tailrace.log import sqlite_file as sql
 from tailrace.log.base import Head, Offered, Push, Told
 from tailrace.log.expiry import Expiry
-from tailrace.log.journal import Row
+from tailrace.log.journal import Claim, Entry, Row
 from tailrace.log.live import Live, unknown
-from tailrace.log.rows import Stored, joined
 from tailrace.log.writer import Clock, Writer, check_payloads, wall_clock
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import LogError, NotReady, RequestError, TailraceError
-from tailrace.schema.events import ENDING, GROWING, Payload, TraceContext
+from tailrace.schema.events import Payload, TraceContext
 
 T = TypeVar("T")
 
 CHECKPOINT_PAGES = 32768  # 64 MiB of write-ahead log, after which it is to begin anew
 CHECKPOINT_SECONDS = 5.0
 PROOF_SECONDS = 0.25  # since the last commit: for so long it shows that appends can be had
-QUIET_SECONDS = 1e-4  # since the last commit: what comes after this long is likely to be alone
-ENDED_RUNS = 1024  # kept in memory for who reads them next (the projector, a second later),
-ENDED_BYTES = 4 << 20  # with their newest batches
+QUIET_SECONDS = 1e-4  # since the last commit or append: what comes after this long is likely to be alone
+ENDED_S = 2.0  # a run that has ended is kept in memory for who reads it next (the projector, a second later),
+ENDED_RUNS = 1024  # unless so many end,
+ENDED_BYTES = 4 << 20  # or with so much in their newest batches
 MAX_WRITERS = 4096  # runs whose standing is kept in memory; the others' is looked up again
 PLACE_PAGES = 256  # of batches since the last PLACE: what a cold read looks through; half a millisecond to place
-LARGE_BYTES = 16 * 1024  # of one append: to write it into the journal first would cost as much again
+LARGE_BYTES = 16 * 1024  # at once: to write so much into the journal first would cost as much again
+MOST_AT_ONCE = 64  # entries: a journal that is not full has room for so many, and LARGE_BYTES
 SLICE = 256  # batches deleted in one transaction: about a millisecond
 RUN_COSTS = 8  # to delete a run takes as long as so many of its batches
 
@@ -61,32 +66,23 @@ _log = structlog.get_logger(__name__)
 
 
 class _Transaction:
-    """What one commit writes, and what it makes known."""
+    """What commands ask for: what is written, and what is made known then. `size`: the bytes of what may be long,
+    payloads and traces."""
 
-    __slots__ = ("acquired", "batches", "forgotten", "now", "published", "statements")
+    __slots__ = ("acquired", "entries", "forgotten", "now", "published", "size", "statements")
 
     def __init__(self, now: int) -> None:
         self.now = now
-        self.statements: list[tuple[str, tuple[Any, ...]]] = []
-        self.batches: list[Row] = []
+        self.size = 0
+        self.entries: list[Entry] = []
+        self.statements: list[sql.Statement] = []
         self.published: list[tuple[Writer, Batch]] = []
         self.acquired: dict[str, int] = {}
         self.forgotten: set[str] = set()
 
-    def write(self, db: sqlite3.Connection, rows: Sequence[Stored]) -> None:
-        """All or nothing, with these rows of its own and of others; once it is rolled back where it raises
-        sqlite3.Error."""
-        if len(rows) + len(self.statements) == 1:  # a transaction of its own, two statements cheaper
-            db.execute(*self.statements[0]) if self.statements else db.execute(sql.INSERT_BATCH, rows[0])
-        elif rows or self.statements:
-            db.execute("BEGIN IMMEDIATE")
-            for statement, values in self.statements:
-                db.execute(statement, values)
-            db.executemany(sql.INSERT_BATCH, rows)
-            db.execute("COMMIT")
-
 
 _Command = Callable[[_Transaction], Any]
+_Told = Callable[[Any], None]  # takes what a command returns, or the TailraceError that it was refused with
 
 
 class SqliteLog:
@@ -103,28 +99,32 @@ class SqliteLog:
         (self._last_id,) = self._db.execute(sql.LAST_ID).fetchone()
         self._fresh_pages = 0  # about how many hold the batches that have no place yet
         self._writers: dict[str, Writer] = {}
-        self._ended: deque[Writer] = deque()
+        self._is_behind = False  # does the file lack what is in the journal of a run that is not among the writers?
+        self._ended: deque[tuple[float, Writer]] = deque()  # since when
         self._ended_bytes = 0
-        self._group: list[tuple[asyncio.Future[Any], _Command]] = []
+        self._ended_timer: asyncio.TimerHandle | None = None
+        self._group: list[tuple[_Told, _Command]] = []
         self._reader = sql.Reader(path)
         self._reading = ThreadPoolExecutor(1, "tailrace-log-read")
         self._live = Live(self.head, self._read)
         self._expiry = Expiry(self.delete)
         self._checkpoints = _Checkpoints(path, self._take_over, self._commit)
-        self._last_commit = 0.0
+        self._journal.begun = partial(self._checkpoints.written, 0)
+        self._last_commit = self._last_append = 0.0
         self._closed = False
 
     # --- the log's interface ----------------------------------------------------------------------------------------
 
     async def acquire(self, run_id: str) -> int:
         """See `Log.acquire`."""
-        epoch: int = await self._submit(partial(self._acquire, run_id))
+        epoch: int = await self._submit(partial(self._acquire, run_id), waits=True)
         return epoch
 
     async def append(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch:
         """See `Log.append`."""
-        batch = self.offer(run_id, epoch, payloads, trace, _nobody) if self._quiet() else False
-        if isinstance(batch, Batch):
+        batch = self._append_now(run_id, epoch, payloads, trace)
+        if batch is not None:
+            await self._let_others()
             return batch
         payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
@@ -132,31 +132,45 @@ class SqliteLog:
         committed: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
         return committed
 
+    async def _let_others(self) -> None:
+        """Who appends without a pause must not be alone on the loop: its readers get their turn."""
+        last, self._last_append = self._last_append, perf_counter()
+        if self._last_append - last < QUIET_SECONDS:
+            await asyncio.sleep(0)
+
     def offer(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext, told: Told) -> Offered:
-        """See `Log.offer`: into the journal, but for what changes more than `batches`, or has to wait."""
-        payloads = tuple(payloads)  # the caller may go on with its list
-        if not GROWING.issuperset(map(type, payloads)):
-            check_payloads(payloads)
-            if type(payloads[-1]) in ENDING:
-                return False
-        writer = self._writers.get(run_id)
-        if writer is None or self._group or self._closed or self._journal.is_full:
+        """See `Log.offer`: `told` is called where it has to wait for company."""
+        if not self._gather_seconds:
+            return self._append_now(run_id, epoch, payloads, trace) or False
+        if self._closed or run_id not in self._writers:
             return False
+        if len(payloads) != 1:
+            check_payloads(payloads)
+        raw = list(map(codec.encode, payloads))
+        self._join(told, partial(self._append, run_id, epoch, tuple(payloads), raw, trace))
+        return True
+
+    def _append_now(self, run_id: str, epoch: int, payloads: Sequence[Payload], trace: TraceContext) -> Batch | None:
+        """Append on the spot, in the journal; None for what is long, or has to wait. Raises as `append` does."""
+        payloads = tuple(payloads)  # the caller may go on with its list
+        if len(payloads) != 1:
+            check_payloads(payloads)
+        writer = self._writers.get(run_id)
+        if writer is None or self._group or self._closed or self._journal.is_full or self._gather_seconds:
+            return None
         raw = list(map(codec.encode, payloads))
         rest = b"\n".join(raw)
         if len(rest) > LARGE_BYTES:
-            return False
+            return None
         batch = writer.append(epoch, payloads, raw, trace, self._clock())
+        last_id = self._last_id
         try:
             self._journal.add(self._row(writer, batch, rest))
         except OSError as error:
-            self._last_id -= 1
+            self._last_id = last_id
             self._roll_back([batch.run_id])
             raise NotReady(f"the log cannot be written: {error}") from error
-        if writer.live.publish(batch):
-            self._live.note_change(writer.live)
-        if len(self._journal.rows) == 1:
-            self._checkpoints.written(0)
+        self._show(writer, batch)
         return batch
 
     async def head(self, run_id: str) -> Head | None:
@@ -212,6 +226,8 @@ class SqliteLog:
         await self._expiry.close()
         self._closed = True
         await self._checkpoints.stop()
+        if self._ended_timer is not None:
+            self._ended_timer.cancel()
         self._commit()
         with suppress(sqlite3.Error):  # then it stays in the journal
             self._take_over()
@@ -227,32 +243,47 @@ class SqliteLog:
 
     def _row(self, writer: Writer, batch: Batch, rest: bytes) -> Row:
         self._last_id += 1
+        writer.entry_id = self._last_id
         trace = batch.trace
         return (
             self._last_id, writer.key, batch.first_seq, batch.last_seq,
-            batch.timestamp, trace.traceparent, trace.tracestate, rest,
+            batch.timestamp, trace.traceparent, trace.tracestate, batch.ends, rest,
         )  # fmt: skip
+
+    def _show(self, writer: Writer, batch: Batch) -> None:
+        """It is in the log: to whoever reads the run."""
+        if writer.live.publish(batch):
+            self._live.note_change(writer.live)
+        if batch.ends:
+            writer.live.seal()
+            self._keep_ended(writer)
 
     # --- group commit -----------------------------------------------------------------------------------------------
 
-    async def _submit(self, command: _Command) -> Any:
-        """Have `command` carried out and committed: at once where the log is quiet, else in company. Its result."""
+    async def _submit(self, command: _Command, *, waits: bool = False) -> Any:
+        """Have `command` carried out: at once where the log is quiet, or where all that it asks for `waits` in the
+        journal; else in company. Its result."""
         if self._closed:
             raise NotReady("the log is closed")
-        if self._quiet():
+        if self._quiet() or (waits and not self._group and not self._journal.is_full):
             (outcome,) = self._carry_out((command,))
             if isinstance(outcome, TailraceError):
                 raise outcome
             return outcome
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._group.append((future, command))
-        if len(self._group) == 1:
-            if self._gather_seconds:
-                loop.call_later(self._gather_seconds, self._commit)
-            else:
-                loop.call_soon(self._commit)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._join(partial(_settle, future), partial(_while_awaited, future, command))
         return await future
+
+    def _join(self, told: _Told, command: _Command) -> None:
+        """Have it carried out in company."""
+        self._group.append((told, command))
+        if len(self._group) > 1:
+            return
+        loop = asyncio.get_running_loop()
+        if self._gather_seconds:
+            loop.call_later(self._gather_seconds, self._commit)
+        else:
+            loop.call_soon(self._commit)
 
     def _quiet(self) -> bool:
         """May something be committed on the spot, and is it likely to be alone?"""
@@ -263,20 +294,16 @@ class SqliteLog:
         """Carry out what has gathered, then tell everyone."""
         if not self._group or self._checkpoints.held:
             return
-        group = [(future, command) for future, command in self._group if not future.done()]
-        self._group = []
+        group, self._group = self._group, []
         try:
             outcomes = self._carry_out([command for _, command in group])
         except NotReady as error:
             outcomes = [error] * len(group)
-        for (future, _), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, TailraceError):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        for (told, _), outcome in zip(group, outcomes, strict=True):
+            told(outcome)
 
     def _carry_out(self, commands: Sequence[_Command]) -> list[Any]:
-        """In order, in one transaction. What each returns, or how it is refused; NotReady where all have failed."""
+        """In order, all or nothing. What each returns, or how it is refused; NotReady where all have failed."""
         transaction, last_id = _Transaction(self._clock()), self._last_id
         outcomes: list[Any] = []
         try:
@@ -285,9 +312,7 @@ class SqliteLog:
                     outcomes.append(command(transaction))
                 except (LogError, RequestError) as refusal:
                     outcomes.append(refusal)
-            if self._fresh_pages >= PLACE_PAGES:
-                self._place(transaction)
-            self._write(transaction)
+            self._keep_all(transaction)
         except Exception as error:
             self._last_id = last_id
             self._roll_back([*transaction.acquired, *(batch.run_id for _, batch in transaction.published)])
@@ -295,43 +320,56 @@ class SqliteLog:
         self._publish(transaction)
         return outcomes
 
+    def _keep_all(self, transaction: _Transaction) -> None:
+        """In the journal what may wait there, else in the file. Raises OSError and sqlite3.Error."""
+        entries = transaction.entries
+        is_large = transaction.size > LARGE_BYTES or len(entries) > MOST_AT_ONCE
+        if transaction.statements or is_large or self._journal.is_full:
+            self._write(transaction)
+        else:
+            for entry in entries:
+                self._journal.add(entry)
+
     def _write(self, transaction: _Transaction) -> None:
         """The transaction, and with it what has waited in the journal. Raises sqlite3.Error."""
-        rows = joined([*self._journal.rows, *transaction.batches])
+        if self._fresh_pages >= PLACE_PAGES:
+            self._place(transaction)
         try:
-            transaction.write(self._db, rows)
+            pages = sql.write(self._db, [*self._journal.entries, *transaction.entries], transaction.statements)
         except Exception:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
         self._journal.clear()
-        pages = sum(map(_pages, rows))
+        self._is_behind = False
         self._fresh_pages += pages
         self._last_commit = perf_counter()
-        self._checkpoints.written(pages + len(transaction.statements))
+        self._checkpoints.written(pages)
 
     def _take_over(self) -> None:
         """Have the journal empty. Raises sqlite3.Error."""
-        if self._journal.rows:
+        if self._journal.entries:
             self._write(_Transaction(self._clock()))
 
     def _publish(self, transaction: _Transaction) -> None:
         for writer, batch in transaction.published:
-            if writer.live.publish(batch):
-                self._live.note_change(writer.live)
-            if batch.ends:
-                writer.live.seal()
-                self._keep_ended(writer)
+            self._show(writer, batch)
         for run_id, epoch in transaction.acquired.items():
             self._live.acquired(run_id, epoch)
         for run_id in transaction.forgotten:
-            self._writers.pop(run_id, None)
+            self._drop(run_id)
             self._live.forget(run_id)
 
     def _roll_back(self, run_ids: Iterable[str]) -> None:
         self._last_commit = 0.0
         for run_id in run_ids:
-            self._writers.pop(run_id, None)  # looked up again when next asked for
+            self._drop(run_id)
+
+    def _drop(self, run_id: str) -> None:
+        """Where it stands is looked up in the file when next asked for."""
+        writer = self._writers.pop(run_id, None)
+        if writer is not None and self._journal.has(writer.entry_id):
+            self._is_behind = True
 
     # --- the commands that a commit carries out ---------------------------------------------------------------------
 
@@ -342,11 +380,10 @@ class SqliteLog:
         if writer is None:
             self._last_key += 1
             writer = self._keep(Writer(self._live.open(run_id), self._last_key))
-            epoch = writer.acquire()
-            transaction.statements.append((sql.INSERT_RUN, (writer.key, run_id, epoch)))
-        else:
-            epoch = writer.acquire()
-            transaction.statements.append((sql.SET_EPOCH, (epoch, writer.key)))
+        epoch = writer.acquire()
+        self._last_id += 1
+        writer.entry_id = self._last_id
+        transaction.entries.append(Claim(self._last_id, writer.key, run_id, epoch))
         transaction.acquired[run_id] = epoch
         return epoch
 
@@ -364,10 +401,9 @@ class SqliteLog:
             raise unknown(run_id)
         batch = writer.append(epoch, payloads, raw, trace, transaction.now)
         rest = b"\n".join(raw)
-        transaction.batches.append(self._row(writer, batch, rest))
+        transaction.size += len(rest) + len(trace.tracestate or "")
+        transaction.entries.append(self._row(writer, batch, rest))
         transaction.published.append((writer, batch))
-        if writer.sealed:
-            transaction.statements.append((sql.SEAL, (writer.key,)))
         return batch
 
     def _forget(self, run_ids: Sequence[str], transaction: _Transaction) -> list[int]:
@@ -392,10 +428,15 @@ class SqliteLog:
                 transaction.statements.append((sql.DELETE_RUN, (keys.popleft(),)))
             left -= count + RUN_COSTS
 
+    def _catch_up(self, _transaction: _Transaction) -> None:
+        self._take_over()
+
     def _key(self, run_id: str) -> int | None:
         writer = self._writers.get(run_id)
         if writer is not None:
             return writer.key
+        if self._is_behind:
+            self._take_over()
         row: tuple[int] | None = self._db.execute(sql.FIND_KEY, (run_id,)).fetchone()
         return row[0] if row is not None else None
 
@@ -404,7 +445,8 @@ class SqliteLog:
         writer = self._writers.get(run_id)
         if writer is not None:
             return writer
-        self._take_over()
+        if self._is_behind:
+            self._take_over()
         row = self._db.execute(sql.FIND_RUN, (run_id,)).fetchone()
         if row is None:
             return None
@@ -414,18 +456,32 @@ class SqliteLog:
 
     def _keep_ended(self, writer: Writer) -> None:
         """What has just ended is read once more, by the projector: it stays in memory until then, or until others have
-        ended in such number that it has to go."""
-        self._ended.append(writer)
+        ended in such number that it has to go. All that stays longer is colder memory for the next ones, and work for
+        the garbage collector."""
+        loop = asyncio.get_running_loop()
+        self._ended.append((loop.time(), writer))
         self._ended_bytes += writer.live.size
         while self._ended_bytes > ENDED_BYTES or len(self._ended) > ENDED_RUNS:
-            oldest = self._ended.popleft()
-            self._ended_bytes -= oldest.live.size
-            self._writers.pop(oldest.live.run_id, None)
+            self._drop_ended()
+        if self._ended_timer is None:
+            self._ended_timer = loop.call_later(ENDED_S, self._let_ended_go)
+
+    def _let_ended_go(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._ended and self._ended[0][0] + ENDED_S <= loop.time():
+            self._drop_ended()
+        self._ended_timer = loop.call_at(self._ended[0][0] + ENDED_S, self._let_ended_go) if self._ended else None
+
+    def _drop_ended(self) -> None:
+        _, writer = self._ended.popleft()
+        self._ended_bytes -= writer.live.size
+        if self._writers.get(writer.live.run_id) is writer:  # else the run was deleted, and its id is used anew
+            self._drop(writer.live.run_id)
 
     def _keep(self, writer: Writer) -> Writer:
         writer.live.learn(writer.last_seq, writer.sealed)
         if len(self._writers) >= MAX_WRITERS:
-            del self._writers[next(iter(self._writers))]
+            self._drop(next(iter(self._writers)))
         self._writers[writer.live.run_id] = writer
         return writer
 
@@ -437,24 +493,29 @@ class SqliteLog:
     async def _in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._closed:
             raise NotReady("the log is closed")
-        if self._journal.rows:
-            await self._submit(_nothing)
+        if self._journal.entries:
+            await self._submit(self._catch_up)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         except sqlite3.Error as error:
             raise NotReady(f"the log cannot be read: {error}") from error
 
 
-def _nobody(_outcome: Batch | TailraceError) -> None:
-    """Who is told of what is appended at once, or not at all."""
+def _while_awaited(future: "asyncio.Future[Any]", command: _Command, transaction: _Transaction) -> Any:
+    """What was cancelled before its commit is not done."""
+    if future.done():
+        raise LogError("nobody awaits it any more")
+    return command(transaction)
 
 
-def _nothing(_transaction: _Transaction) -> None:
-    """The command that is carried out for what is written with it."""
-
-
-def _pages(row: Stored) -> int:
-    return 1 + len(row[-1]) // sql.PAGE_SIZE
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    """A command's outcome for who awaits it, if anybody does still."""
+    if future.done():
+        return
+    if isinstance(outcome, TailraceError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 class _Checkpoints:

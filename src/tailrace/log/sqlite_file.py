@@ -14,14 +14,15 @@ A run that is being deleted has no `run_id` any more: nobody finds it, while its
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from tailrace.log.base import Head
-from tailrace.log.journal import Journal
+from tailrace.log.journal import Claim, Entry, Journal
 from tailrace.log.live import page
-from tailrace.log.rows import joined, parted
+from tailrace.log.rows import Stored, joined, parted
 from tailrace.schema.batch import Batch
 from tailrace.schema.errors import SettingsError
 from tailrace.schema.events import TraceContext
@@ -63,13 +64,15 @@ _STEPS = (
     DROP VIEW fresh;
     CREATE VIEW fresh AS SELECT * FROM batches WHERE id > (SELECT id FROM placed);
     """,
+    "CREATE TABLE taken (id INTEGER NOT NULL); INSERT INTO taken VALUES (0);",
 )
 VERSION = len(_STEPS)
 
-INSERT_RUN = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?)"
-SET_EPOCH = "UPDATE runs SET epoch = ? WHERE run = ?"
-SEAL = "UPDATE runs SET sealed = 1 WHERE run = ?"
-INSERT_BATCH = (
+Statement = tuple[str, tuple[Any, ...]]
+
+_CLAIM = "INSERT INTO runs (run, run_id, epoch) VALUES (?, ?, ?) ON CONFLICT (run) DO UPDATE SET epoch = excluded.epoch"
+_SEAL = "UPDATE runs SET sealed = 1 WHERE run = ?"
+_INSERT_BATCH = (
     "INSERT INTO batches (id, run, first_seq, last_seq, timestamp, traceparent, tracestate, parts, payloads)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -85,7 +88,8 @@ LAST_BATCH = (
     " ORDER BY last_seq DESC LIMIT 1"
 )
 LAST_RUN = "SELECT coalesce(max(run), 0) FROM runs"
-LAST_ID = "SELECT max(id, (SELECT coalesce(max(id), 0) FROM batches)) FROM placed"
+_TAKEN = "UPDATE taken SET id = ?"
+LAST_ID = "SELECT max(taken.id, placed.id, (SELECT coalesce(max(id), 0) FROM batches)) FROM taken, placed"
 FORGET_RUN = "UPDATE runs SET run_id = NULL, sealed = 1 WHERE run = ?"
 SLICE_END = "SELECT max(last_seq), count(*) FROM (SELECT last_seq FROM places WHERE run = ? ORDER BY last_seq LIMIT ?)"
 DELETE_SLICE = (
@@ -152,10 +156,33 @@ def _prepare(db: sqlite3.Connection, path: Path, journal: Journal) -> None:
     for number, step in enumerate(_STEPS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
     (last_id,) = db.execute(LAST_ID).fetchone()
-    db.execute("BEGIN IMMEDIATE")
-    db.executemany(INSERT_BATCH, joined(journal.recover(last_id)))
-    db.execute("COMMIT")
+    write(db, journal.recover(last_id))
     db.executescript(f"BEGIN IMMEDIATE; {';'.join(PLACE)}; {_CLEAN} COMMIT;")
+
+
+def write(db: sqlite3.Connection, entries: Sequence[Entry], statements: Sequence[Statement] = ()) -> int:
+    """Entries, then statements, in one transaction: about how many pages that writes.
+
+    All or nothing, once it is rolled back where it raises sqlite3.Error.
+    """
+    claims = [entry[1:] for entry in entries if isinstance(entry, Claim)]
+    batches = [entry for entry in entries if not isinstance(entry, Claim)]
+    sealed = [(run,) for _, run, _, _, _, _, _, ends, _ in batches if ends]
+    rows = joined(batches)
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(_CLAIM, claims)
+    db.executemany(_INSERT_BATCH, rows)
+    db.executemany(_SEAL, sealed)
+    if entries:
+        db.execute(_TAKEN, (entries[-1][0],))
+    for statement in statements:
+        db.execute(*statement)
+    db.execute("COMMIT")
+    return sum(map(_pages, rows)) + len(claims) + len(sealed) + len(statements)
+
+
+def _pages(row: Stored) -> int:
+    return 1 + len(row[-1]) // PAGE_SIZE
 
 
 def checkpoint(db: sqlite3.Connection) -> None:

@@ -29,15 +29,17 @@ def check_payloads(payloads: Sequence[Payload]) -> None:
 
 
 class Writer:
-    """Where a run's log stands, as its only writer sees it. `key` is the log's own number for the run."""
+    """Where a run's log stands, as its only writer sees it. `key` is the log's own number for the run, `entry_id` that
+    of its latest entry since it came into memory (0: none)."""
 
-    __slots__ = ("epoch", "key", "last_seq", "live", "sealed", "timestamp")
+    __slots__ = ("entry_id", "epoch", "key", "last_seq", "live", "sealed", "timestamp")
 
     def __init__(
         self, live: LiveRun, key: int = 0, epoch: int = 0, last_seq: int = 0, sealed: bool = False, timestamp: int = 0
     ) -> None:
         self.live = live
         self.key = key
+        self.entry_id = 0
         self.epoch = epoch
         self.last_seq = last_seq
         self.sealed = sealed
