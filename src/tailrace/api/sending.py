@@ -34,7 +34,9 @@ class Sender:
         self._timer: asyncio.TimerHandle | None = None
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send these bytes, waiting while the client is not taking any; the `last` ones with the body's end."""
+        """Send these bytes: at once, or as soon as the client takes any; the `last` ones with the body's end."""
+        if not last and self.push(data):
+            return
         self.client.is_silent, self.ended = False, last
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 

@@ -33,7 +33,8 @@ class Encoded:
     def bare(self) -> bytes:
         """As the protocol's vendor sends them."""
         if self._bare is None:
-            self._bare = b"".join([frame.bare() for frame in self.frames])
+            frames = self.frames
+            self._bare = frames[0].bare() if len(frames) == 1 else b"".join([frame.bare() for frame in frames])
         return self._bare
 
     @property

@@ -109,12 +109,6 @@ class Reducer:
         if seq <= self.last_seq:
             return False
         self.last_seq, self._now = seq, timestamp
-        if type(payload) is ItemDelta and self.status not in ENDED:
-            held = self._items.get(payload.item_id)
-            if type(held) is Draft:  # nearly each event is for one: what follows is for the others
-                held.grow(payload)
-                self._updated_at = max(self._updated_at, timestamp)
-                return True
         handler = _HANDLERS.get(type(payload))
         if (self.start is None) != (type(payload) is ResponseStart) or self.status in ENDED:
             handler = _ignore
@@ -140,8 +134,18 @@ class Reducer:
     def fold(self, batches: Iterable[Batch]) -> "Reducer":
         """Fold in whole batches."""
         for batch in batches:
-            for offset, payload in enumerate(batch.payloads):
-                self.apply(batch.first_seq + offset, batch.timestamp, payload)
+            for seq, payload in enumerate(batch.payloads, batch.first_seq):
+                if (
+                    type(payload) is ItemDelta
+                    and seq > self.last_seq
+                    and type(held := self._items.get(payload.item_id)) is Draft
+                    and self.status not in ENDED
+                ):  # as nearly each event: what `apply` does with it, without a call
+                    self.last_seq, self._now = seq, batch.timestamp
+                    self._updated_at = max(self._updated_at, batch.timestamp)
+                    held.grow(payload)
+                else:
+                    self.apply(seq, batch.timestamp, payload)
         return self
 
     def response(self) -> Response:

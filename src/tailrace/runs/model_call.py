@@ -166,7 +166,7 @@ async def _pump(
             shown = writer.grammar.item_count > before
             if not shown and is_empty(payloads):
                 raise _Empty(payloads)
-        if not _FACTS.issuperset(map(type, payloads)) or _is_at_work(writer):
+        if type(payloads[-1]) not in _FACTS or not _FACTS.issuperset(map(type, payloads)) or _is_at_work(writer):
             reply.progress()
         return writer.offer(retell(payloads), trace) and not decoder.done
 

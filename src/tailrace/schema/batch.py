@@ -63,12 +63,13 @@ class Batch:
         self.trace = trace
         if payloads is not None:
             self.payloads = payloads
-            self.grows = GROWING.issuperset(map(type, payloads))
-            self.ends = not self.grows and type(payloads[-1]) in ENDING
+            last = type(payloads[-1])
+            self.ends = last in ENDING
+            self.grows = last in GROWING and (len(payloads) == 1 or GROWING.issuperset(map(type, payloads)))
         if raw is not None:
             self.raw = raw
             if payloads is not None:  # it is about to be published
-                self.size = sum(map(len, raw)) + len(raw)
+                self.size = len(raw[0]) + 1 if len(raw) == 1 else sum(map(len, raw)) + len(raw)
         self._frames: dict[str, bytes] = {}
 
     def __getattr__(self, name: str) -> Any:

@@ -180,9 +180,6 @@ def _of_run(run_id: str) -> tuple[bytes, bytes]:
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}".encode(), encode(run_id)
 
 
-_trace_json = lru_cache(maxsize=4096)(encode)
-
-
 def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload: Payload) -> Event:
     """A payload in its envelope (contract §3)."""
     return Event(
@@ -198,11 +195,15 @@ def envelope(run_id: str, seq: int, timestamp: int, trace: TraceContext, payload
 
 def event_json(run_id: str, seq: int, timestamp: int, trace: TraceContext, kind: str, payload: bytes) -> bytes:
     """The JSON of `envelope`'s event, from a payload that is JSON already: nothing is decoded to be encoded again."""
+    return event_template(run_id, trace, kind) % (seq, seq, timestamp, payload)
+
+
+@lru_cache(maxsize=4096)
+def event_template(run_id: str, trace: TraceContext, kind: str) -> bytes:
+    """What the JSON of a run's events has in common: what differs is put in with % (seq, seq, timestamp, payload)."""
     prefix, run = _of_run(run_id)
-    return (
-        b'{"event_id":"%b-%012x","seq":%d,"timestamp":%d,"trace_context":%b,"run_id":%b,"type":"%b","payload":%b}'
-        % (prefix, seq, seq, timestamp, _trace_json(trace), run, kind.encode(), payload)
-    )
+    same = b',"trace_context":%b,"run_id":%b,"type":"%b","payload":' % (encode(trace), run, kind.encode())
+    return b'{"event_id":"%b-%%012x","seq":%%d,"timestamp":%%d%b%%b}' % (prefix, same.replace(b"%", b"%%"))
 
 
 def decode_event(data: bytes | str) -> Event:

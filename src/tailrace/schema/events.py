@@ -221,13 +221,13 @@ ENDING: frozenset[type] = frozenset(TERMINAL)
 GROWING: frozenset[type] = frozenset({ItemDelta})  # what only lets items grow
 
 
-_TYPES: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Payload)}
-PAYLOAD_TYPES: frozenset[str] = frozenset(_TYPES.values())
+TYPES: dict[type, str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Payload)}
+PAYLOAD_TYPES: frozenset[str] = frozenset(TYPES.values())
 
 
 def type_of(payload: Payload) -> str:
     """The payload's `type` tag."""
-    return _TYPES[type(payload)]
+    return TYPES[type(payload)]
 
 
 class Event(Struct, omit_defaults=True, kw_only=True, frozen=True):

@@ -58,6 +58,10 @@ class SseParser:
             data = self._begin(data)
         if self._after_cr or b"\r" in data:
             data = self._with_lf(data)
+        elif not self._pending and data.startswith(self._lead) and data.endswith(b"\n\n"):
+            at, end = len(self._lead), len(data) - 2
+            if data.find(b"\n", at) == end <= self._limit:  # as nearly each read brings it: one event, like the last
+                return [SseEvent(data[at:end], self._name, self.last_event_id)]
         if self._pending:
             data = self._complete(data)
         events, end = self._events(data)

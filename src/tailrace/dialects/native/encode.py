@@ -1,9 +1,11 @@
 """Events in their envelopes, one frame each (contract §4, the stream)."""
 
+from functools import lru_cache
+
 from tailrace.dialects.base import Detail, Dialect, Frame, View
 from tailrace.schema import codec
 from tailrace.schema.batch import Batch
-from tailrace.schema.events import ItemDelta, ItemStart, Payload, type_of
+from tailrace.schema.events import TYPES, ItemDelta, ItemStart, Payload, TraceContext, type_of
 
 
 def frames(batch: Batch) -> list[Frame]:
@@ -18,13 +20,20 @@ def frames(batch: Batch) -> list[Frame]:
 
 def _shared(batch: Batch) -> bytes:
     """`sse(frames(batch))`, without making a value of each frame: what a lone event costs counts."""
-    run_id, timestamp, trace, made = batch.run_id, batch.timestamp, batch.trace, []
+    run_id, first, timestamp, trace = batch.run_id, batch.first_seq, batch.timestamp, batch.trace
     payloads = batch.payloads  # see `frames`
-    for seq, (payload, raw) in enumerate(zip(payloads, batch.raw, strict=True), batch.first_seq):
-        kind = type_of(payload)
-        data = codec.event_json(run_id, seq, timestamp, trace, kind, raw)
-        made.append(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, kind.encode(), data))
+    if len(payloads) == 1:
+        return _template(run_id, trace, type(payloads[0])) % (first, first, first, timestamp, batch.raw[0])
+    made = []
+    for seq, (payload, raw) in enumerate(zip(payloads, batch.raw, strict=True), first):
+        made.append(_template(run_id, trace, type(payload)) % (seq, seq, seq, timestamp, raw))
     return b"".join(made)
+
+
+@lru_cache(maxsize=4096)
+def _template(run_id: str, trace: TraceContext, kind: type[Payload]) -> bytes:
+    name = TYPES[kind]
+    return b"id: %%d\nevent: %b\ndata: %b\n\n" % (name.encode(), codec.event_template(run_id, trace, name))
 
 
 class NativeEncoder:

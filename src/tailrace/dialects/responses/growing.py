@@ -132,7 +132,10 @@ class Message(Growing):
     def _text(self, part: int, text: str) -> None:
         place = self._place(part)
         self._texts[place].append(text)
-        self._say("response.output_text.delta", content_index=place, delta=text, logprobs=[])
+        self._emit(  # as `_say` does, for nearly every frame is one of these
+            "response.output_text.delta",
+            {"item_id": self.id, "output_index": self.index, "content_index": place, "delta": text, "logprobs": []},
+        )
 
     def _annotate(self, part: int, annotation: Json) -> None:
         place = self._place(part)
