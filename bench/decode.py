@@ -30,7 +30,8 @@ ROUNDS = 3  # in each round of the bench: the best counts, because what disturbs
 
 async def decode(bench: Bench) -> list[Figure]:
     """Events per second for typical deltas; and that long arguments take time and memory in proportion."""
-    figures = [figure for wire in WIRES if wire in SCRIPTED for figure in measured(wire, EVENTS, ROUNDS * bench.rounds)]
+    rounds = ROUNDS * bench.repeats
+    figures = [figure for wire in WIRES if wire in SCRIPTED for figure in measured(wire, EVENTS, rounds)]
     for figure in figures:
         bench.say(f"decode {figure.what}: {figure.value:,.2f} {figure.unit}")
     return figures

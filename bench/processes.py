@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 from bench.client import BenchError, Connection, call
@@ -47,6 +47,11 @@ async def helper(module: str, *arguments: str) -> AsyncIterator[Process]:
         yield Process(module.rpartition(".")[2], process, int(line))
     finally:
         await _end(process)
+
+
+def passthrough(upstream: Process) -> AbstractAsyncContextManager[Process]:
+    """The yardstick, in front of this upstream."""
+    return helper("bench.passthrough", f"http://127.0.0.1:{upstream.port}")
 
 
 @asynccontextmanager

@@ -1,12 +1,12 @@
 """What is measured of the scaled log: runs in a Redis of the bench's own."""
 
 import shutil
-from contextlib import AsyncExitStack
+from functools import partial
 from statistics import median
 
 from bench.client import stream_run, stream_wire
 from bench.load import Bench, Load, System, measure
-from bench.processes import helper, redis_server, tailrace
+from bench.processes import passthrough, redis_server, tailrace
 from bench.report import Figure
 
 
@@ -16,12 +16,15 @@ async def redis(bench: Bench) -> list[Figure]:
         bench.say("redis: left out, redis-server is not installed")
         return []
     up = bench.upstream
-    async with AsyncExitStack() as stack:
-        bare = await stack.enter_async_context(helper("bench.passthrough", f"http://127.0.0.1:{up.port}"))
-        url = await stack.enter_async_context(redis_server(bench.folder))
-        server = await stack.enter_async_context(tailrace(up, bench.folder, "redis", {"REDIS_URL": url}))
-        paced = [System("passthrough", bare, stream_wire), System("tailrace", server, stream_run)]
-        burst = [System(system.name, system.process, system.drive) for system in paced]
+    async with redis_server(bench.folder) as url:
+
+        def systems() -> list[System]:
+            return [
+                System("passthrough", partial(passthrough, up), stream_wire),
+                System("tailrace", lambda: tailrace(up, bench.fresh(), "redis", {"REDIS_URL": url}), stream_run),
+            ]
+
+        paced, burst = systems(), systems()
         await measure(bench, "redis, paced", Load(50, 60, 20), bench.rounds, paced)
         await measure(bench, "redis, burst", Load(20, 200, 0), 3 * bench.rounds, burst)
     least, cost = (median(system.cpu_us) for system in paced)

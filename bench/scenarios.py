@@ -4,13 +4,14 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
+from functools import partial
 from statistics import median
 
 from bench.client import EVENT, BenchError, Connection, asked, ignore, stream_run, stream_wire, submit
 from bench.decode import decode
 from bench.load import Bench, Load, System, measure
-from bench.processes import helper, tailrace
+from bench.processes import passthrough, tailrace
 from bench.report import Figure
 from bench.scaled import redis
 from bench.tools import tools
@@ -19,24 +20,16 @@ from bench.vendors import requests, responses
 GATHER = {"TAILRACE_LOG__GATHER_MS": "2"}
 
 
-async def _systems(bench: Bench, stack: AsyncExitStack) -> list[System]:
-    up = bench.upstream
-    bare = await stack.enter_async_context(helper("bench.passthrough", f"http://127.0.0.1:{up.port}"))
-    plain = await stack.enter_async_context(tailrace(up, bench.folder, "tailrace", {}))
-    gathering = await stack.enter_async_context(tailrace(up, bench.folder, "gathering", GATHER))
-    return [
-        System("direct", up, stream_wire),
-        System("passthrough", bare, stream_wire),
-        System("tailrace", plain, stream_run),
-        System("tailrace, gathering", gathering, stream_run),
-    ]
-
-
 async def _measured(bench: Bench, name: str, load: Load, rounds: int) -> list[System]:
-    async with AsyncExitStack() as stack:
-        systems = await _systems(bench, stack)
-        await measure(bench, name, load, rounds, systems)
-        return systems
+    up = bench.upstream
+    systems = [
+        System("direct", lambda: nullcontext(up), stream_wire),
+        System("passthrough", partial(passthrough, up), stream_wire),
+        System("tailrace", lambda: tailrace(up, bench.fresh(), "tailrace", {}), stream_run),
+        System("tailrace, gathering", lambda: tailrace(up, bench.fresh(), "gathering", GATHER), stream_run),
+    ]
+    await measure(bench, name, load, rounds, systems)
+    return systems
 
 
 async def paced(bench: Bench) -> list[Figure]:
@@ -116,7 +109,7 @@ async def resume(bench: Bench) -> list[Figure]:
             connection.close()
             await asyncio.sleep(2.0)  # until the run is archived and, where so set, its log is gone
             dice = random.Random(4010)
-            times = [await _time_to_first(server.port, path, dice.randrange(10_000)) for _ in range(10 * bench.rounds)]
+            times = [await _time_to_first(server.port, path, dice.randrange(10_000)) for _ in range(5 * bench.repeats)]
             bench.say(f"resume from the {where}: median {median(times):.1f} ms, at most {max(times):.1f} ms")
             figures += [
                 Figure("resume", f"first event, from the {where}, median", "ms", median(times), goal=30),

@@ -49,10 +49,10 @@ async def _measured(bench: Bench, label: str, settings: Mapping[str, str]) -> li
         server = await stack.enter_async_context(tailrace(port, bench.folder, folder.name, environ, more))
         client = await stack.enter_async_context(Client(f"http://127.0.0.1:{server.port}"))
         single = [
-            await _took(client, upstream, [Call("trivial", "{}", call_id="c0")]) for _ in range(20 * bench.rounds)
+            await _took(client, upstream, [Call("trivial", "{}", call_id="c0")]) for _ in range(10 * bench.repeats)
         ]
         many: list[Move] = [Call("nap", f'{{"seconds":{NAP_S}}}', call_id=f"c{n}") for n in range(SIDE_BY_SIDE)]
-        at_once = [await _took(client, upstream, many) for _ in range(bench.rounds)]
+        at_once = [await _took(client, upstream, many) for _ in range(bench.repeats)]
     bench.say(f"tools{label}: one call {median(single):.1f} ms, {SIDE_BY_SIDE} of a second {median(at_once):.0f} ms")
     return [
         Figure("tools", f"overhead of a call, p50{label}", "ms", median(single), goal=15 if settings else 5),

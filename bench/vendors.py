@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from functools import partial
 from statistics import median, quantiles
 
 from bench.client import Connection, asked, call, stream_wire
 from bench.load import SETTLE_S, Bench, Load, System, measure
-from bench.processes import helper, tailrace
+from bench.processes import passthrough, tailrace
 from bench.report import Figure
 
 CLIENTS = 10
@@ -17,11 +17,9 @@ REQUESTS = 1000
 async def responses(bench: Bench) -> list[Figure]:
     """50 paced streams, the Responses API in and out: CPU per event."""
     up = bench.upstream
-    async with AsyncExitStack() as stack:
-        bare = await stack.enter_async_context(helper("bench.passthrough", f"http://127.0.0.1:{up.port}"))
-        server = await stack.enter_async_context(tailrace(up, bench.folder, "responses", {}))
-        plain, through = System("passthrough", bare, stream_wire), System("tailrace", server, stream_wire)
-        await measure(bench, "responses", Load(50, 60, 20), bench.rounds, [plain, through])
+    plain = System("passthrough", partial(passthrough, up), stream_wire)
+    through = System("tailrace", lambda: tailrace(up, bench.fresh(), "responses", {}), stream_wire)
+    await measure(bench, "responses", Load(50, 60, 20), bench.rounds, [plain, through])
     cost, least = median(through.cpu_us), median(plain.cpu_us)
     return [Figure("responses", "CPU per event", "µs", cost, least, 2.4, of_ratio=True)]
 
@@ -33,7 +31,7 @@ async def requests(bench: Bench) -> list[Figure]:
     cpu_ms: list[float] = []
     async with tailrace(bench.upstream, bench.folder, "requests", {}) as server:
         await _ask(server.port, REQUESTS // 10)
-        for number in range(bench.rounds):
+        for number in range(bench.repeats):
             cpu, began = server.cpu_s(), time.monotonic()
             times = await _ask(server.port, REQUESTS)
             per_s.append(REQUESTS / (time.monotonic() - began))
@@ -41,7 +39,7 @@ async def requests(bench: Bench) -> list[Figure]:
             await asyncio.sleep(SETTLE_S)
             cpu_ms.append((server.cpu_s() - cpu) / REQUESTS * 1000)
             bench.say(
-                f"requests {number + 1}/{bench.rounds}: {per_s[-1]:.0f} requests/s, p99 {p99_ms[-1]:.1f} ms, "
+                f"requests {number + 1}/{bench.repeats}: {per_s[-1]:.0f} requests/s, p99 {p99_ms[-1]:.1f} ms, "
                 f"{cpu_ms[-1]:.2f} ms CPU per request"
             )
     return [
