@@ -5,8 +5,8 @@ in a header), and a resource.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -68,11 +68,9 @@ def made(**more: Any) -> MCPServer:
 
 
 class _Quiet(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """The tests' own."""
-
-    @asynccontextmanager
-    async def _none(self) -> AsyncIterator[None]:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """They are the tests' own."""
         yield
 
 
@@ -96,6 +94,7 @@ async def listen(app: Any, port: int = 0) -> Kind:
     server = _Quiet(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
+        assert not task.done(), task
         await asyncio.sleep(0.01)
     found = server.servers[0].sockets[0].getsockname()[1]
     return Kind(f"http://127.0.0.1:{found}/mcp", server, task)

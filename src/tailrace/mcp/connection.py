@@ -1,7 +1,9 @@
 """A server, for as long as we live: connected, watched, connected again when it was lost, and called.
 
-One task owns the connection (`run`): what the SDK opens is closed by the task that opened it. A lost server is tried
-again after a while, ever longer, and at once where somebody calls it.
+One task owns the connection: what the SDK opens is closed by the task that opened it. A lost server is tried again
+after a while, ever longer, and at once where somebody calls it. A task that is cancelled inside the SDK may come out of
+it with an error instead, and nothing of the cancellation: task groups raise what failed at that moment, and anyio's
+forget the request (`Task.cancelling`) as well. So what must end is told so, too.
 """
 
 import asyncio
@@ -84,6 +86,8 @@ class Connection:
         self._error: str | None = None
         self._offer: Offer | None = None
         self._session: _Session | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ending = False
         self._next: asyncio.Future[_Session | None] | None = None  # what comes of the attempt at hand, or of the next
         self._tried = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -127,17 +131,27 @@ class Connection:
     # --- its life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Somebody is going to `run` it."""
+        """Connect to it, and keep it connected."""
         self._next = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(), name=f"mcp {self.name}")
 
-    async def run(self) -> None:
-        """Keep it connected until cancelled."""
+    async def stop(self) -> None:
+        """Close the connection, whatever its server does. Idempotent."""
+        self._ending = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         delay = _FIRST_S
         while True:
             self._wanted.clear()
             began = loop.time()
-            if not await self._attempt():
+            was_up = await self._attempt()
+            if self._ending:
+                return
+            if not was_up:
                 self._wanted.clear()  # who wanted it has been told that it is not there
             if loop.time() - began > _MOST_S:
                 delay = _FIRST_S
@@ -174,7 +188,7 @@ class Connection:
             await self._list(client)
             limit.reschedule(None)
             self._up(session)
-            following = asyncio.create_task(self._follow(client))
+            following = asyncio.create_task(self._follow(session))
             try:
                 await self._watch(session)
             finally:
@@ -210,20 +224,22 @@ class Connection:
     async def _watch(self, session: _Session) -> None:
         """Look at its tools again whenever they may have changed, until it is lost."""
         closed = asyncio.ensure_future(session.link.closed.wait())
+        stale = asyncio.ensure_future(self._stale.wait())
         try:
             while not closed.done():
-                stale = asyncio.ensure_future(self._stale.wait())
                 await asyncio.wait({closed, stale}, return_when=asyncio.FIRST_COMPLETED)
-                stale.cancel()
                 if self._stale.is_set() and not closed.done():
                     self._stale.clear()
+                    stale = asyncio.ensure_future(self._stale.wait())
                     async with asyncio.timeout(self._config.start_s):
                         await self._list(session.client)
         finally:
             closed.cancel()
+            stale.cancel()
 
-    async def _follow(self, client: Client) -> None:
+    async def _follow(self, session: _Session) -> None:
         """Hear of changes from a server of the protocol of 2026, which says them only to who listens."""
+        client = session.client
         capabilities = client.server_capabilities.tools
         if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (capabilities and capabilities.list_changed):
             return
@@ -234,6 +250,8 @@ class Connection:
                     delay = _FIRST_S
                     async for _ in changes:
                         self._stale.set()
+            if self._session is not session:
+                return
             await asyncio.sleep(delay)
             delay = min(delay * 2, _MOST_S)
             self._stale.set()

@@ -31,13 +31,10 @@ class Servers:
         """Connect to all of them, and stay so; whoever is not there is waited for by nobody."""
         for each in self.connections:
             each.start()
-        tasks = [asyncio.create_task(each.run(), name=f"mcp {each.name}") for each in self.connections]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(each.stop() for each in self.connections))
 
     def standings(self) -> Sequence[Standing]:
         """How it stands with each, as far as this process knows."""
