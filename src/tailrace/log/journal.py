@@ -23,7 +23,7 @@ from zlib import crc32
 
 import msgspec
 
-MOST_ENTRIES = 256  # taken over within a millisecond
+MOST_ENTRIES = 512  # taken over within a millisecond, at 1.1 µs each; 256 take 1.4
 MOST_BYTES = 256 * 1024
 SIZE = 512 * 1024  # of the file: what comes before it is full has room in it, with the longest headers
 _HEAD = struct.Struct("<II")  # the length of the record's body, and its CRC-32
