@@ -27,6 +27,21 @@ async def test_the_window_is_bounded_in_batches_and_in_bytes() -> None:
     assert len(run._window) == 1
 
 
+async def test_a_run_that_grows_fast_counts_as_changed_while_its_window_holds_what_is_new() -> None:
+    """So that the projector, who is told of it then, never has to read a live run's events from the log again."""
+    log = MemoryLog()
+    epoch = await log.acquire("r")
+    run = log._live.open("r")
+    seen = 0
+    for _ in range(5 * live.WINDOW_BATCHES):
+        batch = await log.append("r", epoch, deltas(3), TRACE)
+        assert run.page_after(seen, 1) is not None
+        if log._live._changed:
+            assert await log.changed() == {"r"}
+            seen = batch.last_seq
+    assert seen > 4 * live.WINDOW_BATCHES * 3
+
+
 async def test_c43_a_window_goes_with_its_last_holder() -> None:
     """The registry keeps no run alive; a tail does, for as long as it reads."""
     log = MemoryLog()

@@ -71,8 +71,9 @@ class Log(Protocol):
 
     async def changed(self) -> set[str]:
         """The runs in which something has begun or ended since the last call, or that have grown for a while (two
-        seconds); waits until there is one. For one caller: the projector. A snapshot is nobody's only source, so that
-        one need not be made of text that is still growing."""
+        seconds) or by much; waits until there is one. For one caller: the projector. A snapshot is nobody's only
+        source, so that one need not be made of text that is still growing, but for what soon is not in memory any
+        more."""
 
     async def superseded(self) -> set[str]:
         """The runs that were acquired here and have been acquired anew since, by whomever, since the last call; waits

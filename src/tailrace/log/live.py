@@ -24,7 +24,8 @@ WINDOW_BATCHES = 256
 WINDOW_BYTES = 1 << 20
 TAIL_PAGE = 256  # events per page of a tail behind the window: what a stalled reader may hold on to
 PAGE_BYTES = 1 << 18
-GROWTH_MS = 2000  # how long a run may grow before it counts as changed
+GROWTH_MS = 2000  # how long a run may grow before it counts as changed,
+GROWTH_BATCHES = WINDOW_BATCHES // 2  # and by how much: whoever looks soon finds in the window what is new
 
 
 def last_seq_of(batch: Batch) -> int:
@@ -82,7 +83,19 @@ class _Waiter:
 class LiveRun:
     """One run's window and waiters. `known` once somebody has looked up where its log stands."""
 
-    __slots__ = ("__weakref__", "_waiters", "_window", "gone", "known", "last_seq", "run_id", "sealed", "size", "told")
+    __slots__ = (
+        "__weakref__",
+        "_growth",
+        "_told",
+        "_waiters",
+        "_window",
+        "gone",
+        "known",
+        "last_seq",
+        "run_id",
+        "sealed",
+        "size",
+    )
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -93,7 +106,8 @@ class LiveRun:
         self._window: deque[Batch] = deque()
         self.size = 0
         self._waiters: set[_Waiter] = set()
-        self.told = 0  # the time of the batch that last counted as a change
+        self._told = 0  # the time of the batch that last counted as a change,
+        self._growth = 0  # and how many have come since
 
     def learn(self, last_seq: int, sealed: bool) -> None:
         """Take in where the log was seen to stand; what was published since is newer and stays."""
@@ -106,7 +120,7 @@ class LiveRun:
 
     def publish(self, batch: Batch) -> bool:
         """Show a committed batch to the tails. Does it count as a change (`Log.changed`): does something begin or end
-        in it, or has the run grown for GROWTH_MS? O(1) besides the waking."""
+        in it, or has the run grown for GROWTH_MS, or by GROWTH_BATCHES? O(1) besides the waking."""
         self._window.append(batch)
         self.size += batch.size
         if self.size > WINDOW_BYTES or len(self._window) > WINDOW_BATCHES:
@@ -116,9 +130,10 @@ class LiveRun:
         for waiter in tuple(self._waiters):
             if not waiter.take(batch):
                 self._waiters.discard(waiter)
-        if batch.grows and batch.timestamp - self.told < GROWTH_MS:
+        self._growth += 1
+        if batch.grows and self._growth < GROWTH_BATCHES and batch.timestamp - self._told < GROWTH_MS:
             return False
-        self.told = batch.timestamp
+        self._told, self._growth = batch.timestamp, 0
         return True
 
     def seal(self) -> None:
