@@ -54,6 +54,19 @@ def _added(system: System, bare: System, direct: System, which: str) -> tuple[fl
     return median(getattr(system, which)) - base, median(getattr(bare, which)) - base
 
 
+async def long(bench: Bench) -> list[Figure]:
+    """50 streams of 600 events, 6 ms apart, as fast models write long answers: what lasts must cost no more."""
+    up = bench.upstream
+    bare = System("passthrough", partial(passthrough, up), stream_wire)
+    plain = System("tailrace", lambda: tailrace(up, bench.fresh(), "long", {}), stream_run)
+    await measure(bench, "long", Load(50, 600, 6), 1, [bare, plain])
+    return [
+        Figure("long", "CPU per event", "µs", median(plain.cpu_us), median(bare.cpu_us)),
+        Figure("long", "latency p50", "ms", median(plain.p50_ms), median(bare.p50_ms)),
+        Figure("long", "latency p99", "ms", median(plain.p99_ms), median(bare.p99_ms)),
+    ]
+
+
 async def burst(bench: Bench) -> list[Figure]:
     """20 streams of 200 events as fast as they go: events per second, from the first request to the last event."""
     _, bare, plain, gathering = await _measured(
@@ -151,6 +164,7 @@ async def _read(port: int, path: str) -> None:
 
 SCENARIOS: dict[str, Callable[[Bench], Awaitable[Sequence[Figure]]]] = {
     "paced": paced,
+    "long": long,
     "burst": burst,
     "resume": resume,
     "idle": idle,

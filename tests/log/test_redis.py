@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tailrace.log import redis as redis_log
-from tailrace.log import redis_link
 from tailrace.log.base import Head
 from tailrace.log.redis import RedisLog
 from tailrace.log.redis_client import Redis
@@ -23,12 +22,7 @@ from tests.support.redis import RedisServer, redis_server
 
 Node = Callable[[], RedisLog]
 
-
-@pytest.fixture(autouse=True)
-def quick_to_return(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections are tried again within moments, however often they are cut here."""
-    monkeypatch.setattr(redis_link, "BACKOFF_MAX_S", 0.02)
-    monkeypatch.setattr(redis_link, "BEAT_S", 0.05)
+pytestmark = pytest.mark.usefixtures("quick_to_return")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.log import redis_link
 from tailrace.log.redis import RedisLog
 from tailrace.log.redis_client import Redis
 from tailrace.log.redis_keys import keys_of
@@ -18,14 +17,7 @@ from tests.support.redis import RedisCluster, RedisServer, redis_cluster, redis_
 
 NODE_TIMEOUT_MS = "3000"  # a node that is merely slow must not be taken for dead
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back-offs that a test can wait for."""
-    monkeypatch.setattr(redis_link, "BACKOFF_MAX_S", 0.05)
-    monkeypatch.setattr(redis_link, "BEAT_S", 0.05)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_to_return")]
 
 
 @pytest.fixture

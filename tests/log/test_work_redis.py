@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.log import redis_link, work_redis
+from tailrace.log import work_redis
 from tailrace.log.redis_client import Redis
 from tailrace.log.work_redis import GROUPS, PARTITIONS, RedisWork, partition_of
 from tailrace.schema.errors import NotReady
 from tailrace.testing.work_conformance import claimed, names, soon
 from tests.support.redis import RedisServer, redis_server
 
-
-@pytest.fixture(autouse=True)
-def quick_to_return(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_link, "BACKOFF_MAX_S", 0.02)
-    monkeypatch.setattr(redis_link, "BEAT_S", 0.05)
+pytestmark = pytest.mark.usefixtures("quick_to_return")
 
 
 @pytest.fixture

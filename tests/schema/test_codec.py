@@ -1,5 +1,6 @@
 """The one JSON door: what goes through it comes back, what does not fit is named, what is old or new is taken in."""
 
+import gc
 import subprocess
 import sys
 from typing import Any, get_args
@@ -27,6 +28,13 @@ def test_payloads_come_back_as_they_were(payloads: list[Payload]):
         data = codec.encode(payload)
         assert codec.decode_payload(data) == payload
         assert codec.decode_any(data)["type"] == type_of(payload)
+
+
+@given(runs())
+def test_the_garbage_collector_does_not_know_of_payloads(payloads: list[Payload]):
+    """Streams wait while it looks through what it knows of."""
+    for payload in payloads:
+        assert not gc.is_tracked(codec.decode_payload(codec.encode(payload)))
 
 
 def test_optional_fields_are_absent_and_origin_is_always_there():

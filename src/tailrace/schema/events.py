@@ -21,8 +21,9 @@ class TraceContext(Struct, omit_defaults=True, frozen=True):
     tracestate: str | None = None
 
 
-class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, frozen=True):
-    """What every payload shares: tagged by `type`, optional fields absent where `None`."""
+class _Payload(Struct, tag_field="type", omit_defaults=True, kw_only=True, frozen=True, gc=False):
+    """What every payload shares: tagged by `type`, optional fields absent where `None`. JSON has no cycles, so that the
+    garbage collector need not know of it."""
 
 
 class ResponseStart(_Payload, tag="response_start", frozen=True, kw_only=True):
