@@ -465,9 +465,9 @@ def _tune_interpreter() -> None:
     """Leave the collector in peace, and the loop the interpreter.
 
     What is alive now lives as long as the server, and nearly all else dies by reference count: to look through it all
-    every 700 allocations would be 5 % of the CPU for nothing. Streams wait meanwhile: a look at 10,000 takes 4 ms, one
-    at 50,000 takes 20. A thread that computes (the store's) may keep the interpreter for half a millisecond, not for
-    five, because they wait for that, too.
+    every 700 allocations would be 5 % of the CPU for nothing. Streams wait meanwhile: a look at 10,000 took at most
+    6 ms, one at 50,000 up to 25. A thread that computes (the store's) may keep the interpreter for half a millisecond,
+    not for five, because they wait for that, too.
     """
     gc.collect()
     gc.freeze()
