@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.schema import codec
-from tailrace.schema.batch import Batch
+from tailrace.schema.batch import Batch, StoredBatch
 from tailrace.schema.errors import InvalidJson
 from tailrace.schema.events import Event, ItemDelta, Payload, ProviderEvent, TraceContext, type_of
 from tailrace.schema.items import ImagePart, MessageItem, OutputItem, TextPart
@@ -90,7 +90,7 @@ def test_an_older_payload_is_brought_up_to_date(monkeypatch: pytest.MonkeyPatch)
     )
     today = ItemDelta(item_id="a", delta_content="x")
     assert codec.decode_payload(old) == today
-    assert list(Batch("r", 1, 0, TRACE, raw=[old, codec.encode(today)]).payloads) == [today, today]
+    assert list(StoredBatch("r", 1, 0, TRACE, [old, codec.encode(today)]).payloads) == [today, today]
 
 
 def test_a_newer_payload_is_kept_whole():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.schema import codec
-from tailrace.schema.batch import Batch
+from tailrace.schema.batch import Batch, StoredBatch
 from tailrace.schema.events import ItemDelta, ProviderEvent, TraceContext
 from tailrace.store.archive import pack, unpack
 
@@ -31,7 +31,7 @@ def logs(draw: st.DrawFn) -> list[Batch]:
     batches = []
     for payloads in draw(st.lists(st.lists(PAYLOADS, min_size=1, max_size=4), min_size=1, max_size=6)):
         raw = [codec.encode(payload) for payload in payloads]
-        batches.append(Batch("r", seq, draw(st.integers(0, 2**45)), draw(TRACES), raw=raw))
+        batches.append(StoredBatch("r", seq, draw(st.integers(0, 2**45)), draw(TRACES), raw))
         seq += len(raw)
     return batches
 
@@ -58,14 +58,14 @@ def test_any_cursor_gives_the_rest(batches: list[Batch], data: st.DataObject) ->
 def test_a_payload_that_would_be_torn_is_refused() -> None:
     """A line end inside one would make two of it."""
     with pytest.raises(ValueError, match="line end"):
-        pack([Batch("r", 1, 0, TraceContext("x"), raw=[b'{\n"type": "item_delta"}'])])
+        pack([StoredBatch("r", 1, 0, TraceContext("x"), [b'{\n"type": "item_delta"}'])])
 
 
 def test_a_log_with_a_gap_is_refused() -> None:
     """A log has none; what has one is not whole."""
     trace = TraceContext("x")
     with pytest.raises(ValueError, match="event 2 is missing"):
-        pack([Batch("r", seq, 0, trace, raw=[b"{}"]) for seq in (1, 3)])
+        pack([StoredBatch("r", seq, 0, trace, [b"{}"]) for seq in (1, 3)])
 
 
 def test_an_archive_is_small() -> None:

@@ -121,5 +121,5 @@ class Encodings:
 
 def head(batch: Batch, before: int) -> Batch:
     """The part of the batch that stands before this seq. Raises ValueError where there is none."""
-    payloads = list(batch.payloads)[: before - batch.first_seq]
-    return Batch(batch.run_id, batch.first_seq, batch.timestamp, batch.trace, payloads=payloads)
+    count = before - batch.first_seq
+    return Batch(batch.run_id, batch.first_seq, batch.timestamp, batch.trace, batch.payloads[:count], batch.raw[:count])

@@ -122,13 +122,13 @@ async def _pump(sender: Sender, services: Services, asked: Wanted) -> None:
 
 
 async def _pump_shared(sender: Sender, reader: RunReader, asked: Wanted, shared: Callable[[Batch], bytes]) -> None:
-    name, write = asked.dialect.name, sender.push
+    write = sender.push
 
     def push(batch: Batch) -> bool:
-        return not batch.ends and write(batch.memo(name, shared))
+        return not batch.ends and write(batch.memo(shared))
 
     async for page in reader.pages(asked.run_id, asked.after, push):
-        data = b"".join([batch.memo(name, shared) for batch in page])
+        data = b"".join([batch.memo(shared) for batch in page])
         await sender.write(data, last=page[-1].ends)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from tailrace.log.base import Head
 from tailrace.log.redis_client import DIGESTS
 from tailrace.log.redis_link import pack_begun
-from tailrace.schema.batch import Batch
+from tailrace.schema.batch import Batch, StoredBatch
 from tailrace.schema.events import TraceContext
 
 _APPEND = DIGESTS["append"]
@@ -65,7 +65,7 @@ def batch_from(run_id: str, message: bytes) -> tuple[Batch, bool]:
     about, *raw = message.split(b"\n")
     first_seq, timestamp, sealed, traceparent, tracestate = about.split(b" ", 4)
     trace = TraceContext(traceparent.decode(), tracestate.decode() or None)
-    return Batch(run_id, int(first_seq), int(timestamp), trace, raw=raw), sealed == b"1"
+    return StoredBatch(run_id, int(first_seq), int(timestamp), trace, raw), sealed == b"1"
 
 
 def batches_from(run_id: str, entries: Sequence[Any]) -> list[Batch]:
@@ -79,6 +79,6 @@ def batches_from(run_id: str, entries: Sequence[Any]) -> list[Batch]:
         if seq == int(last):
             said = TraceContext(traceparent.decode(), state[1].decode() if state else None)
             trace = trace if trace == said else said
-            made.append(Batch(run_id, seq - len(raw) + 1, int(timestamp), trace, raw=raw))
+            made.append(StoredBatch(run_id, seq - len(raw) + 1, int(timestamp), trace, raw))
             raw = []
     return made

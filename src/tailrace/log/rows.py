@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from tailrace.log.journal import Row
-from tailrace.schema.batch import Batch
+from tailrace.schema.batch import Batch, StoredBatch
 from tailrace.schema.events import TraceContext
 
 MOST_BYTES = 4096  # of what is joined, about: whoever reads one event of a row reads all of it
@@ -47,10 +47,9 @@ def joined(rows: Iterable[Row]) -> list[Stored]:
 
 def _one(group: Sequence[Row]) -> Stored:
     number, run, _, last_seq, timestamp, traceparent, tracestate, _, _ = group[-1]
-    parts: list[int] = []
-    for _, _, first, last, at, _, _, _, _ in group:
-        parts += (last - first + 1, at)
-    told = _encode(parts) if len(group) > 1 else None
+    told = None
+    if len(group) > 1:
+        told = _encode([part for row in group for part in (row[3] - row[2] + 1, row[4])])
     payloads = b"\n".join([row[-1] for row in group])
     return (number, run, group[0][2], last_seq, timestamp, traceparent, tracestate, told, payloads)
 
@@ -64,5 +63,5 @@ def parted(
     for count, at in zip(told[::2], told[1::2], strict=True):
         end = start + count
         if first_seq + end - 1 > after:
-            yield Batch(run_id, first_seq + start, at, trace, raw=raw[start:end])
+            yield StoredBatch(run_id, first_seq + start, at, trace, raw[start:end])
         start = end

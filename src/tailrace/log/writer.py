@@ -66,7 +66,7 @@ class Writer:
             raise StaleEpoch(f"run {self.live.run_id!r} is written under epoch {self.epoch}, not {epoch}")
         if now > self.timestamp:
             self.timestamp = now
-        batch = Batch(self.live.run_id, self.last_seq + 1, self.timestamp, trace, payloads=payloads, raw=raw)
+        batch = Batch(self.live.run_id, self.last_seq + 1, self.timestamp, trace, payloads, raw)
         self.last_seq = batch.last_seq
         self.sealed = batch.ends
         return batch

@@ -13,7 +13,7 @@ import zstandard
 from msgspec import Struct
 
 from tailrace.schema import codec
-from tailrace.schema.batch import Batch
+from tailrace.schema.batch import Batch, StoredBatch
 from tailrace.schema.events import TraceContext
 
 SMALL = 32 << 10  # bytes; to make a compressor takes longer than to compress so little
@@ -44,17 +44,21 @@ def pack(batches: Sequence[Batch]) -> bytes:
 
     Raises ValueError for a gap between them, and for a payload with a line end in it.
     """
-    traces: dict[TraceContext, int] = {}
-    contents = _Contents(1, batches[0].first_seq, [], [], [], [])
     lines: list[bytes] = []
     for batch in batches:
-        if batch.first_seq != contents.first_seq + len(lines):
-            raise ValueError(f"event {contents.first_seq + len(lines)} is missing")
+        due = batches[0].first_seq + len(lines)
+        if batch.first_seq != due:
+            raise ValueError(f"event {due} is missing")
         lines += batch.raw
-        contents.counts.append(len(batch.raw))
-        contents.timestamps.append(batch.timestamp)
-        contents.trace_of.append(traces.setdefault(batch.trace, len(traces)))
-    contents.traces = list(traces)
+    traces: dict[TraceContext, int] = {}
+    contents = _Contents(
+        version=1,
+        first_seq=batches[0].first_seq,
+        counts=[len(batch.raw) for batch in batches],
+        timestamps=[batch.timestamp for batch in batches],
+        trace_of=[traces.setdefault(batch.trace, len(traces)) for batch in batches],
+        traces=list(traces),
+    )
     body = b"\n".join(lines)
     if body.count(b"\n") != len(lines) - 1:
         raise ValueError("a payload holds a line end")
@@ -74,5 +78,5 @@ def _batches(run_id: str, contents: _Contents, lines: list[bytes], after: int) -
         end = start + count
         if first_seq + end - 1 > after:
             start = max(start, after + 1 - first_seq)
-            yield Batch(run_id, first_seq + start, timestamp, contents.traces[trace], raw=lines[start:end])
+            yield StoredBatch(run_id, first_seq + start, timestamp, contents.traces[trace], lines[start:end])
         start = end
