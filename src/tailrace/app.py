@@ -18,6 +18,7 @@ from tailrace.api.server import check_exposure, http_server
 from tailrace.api.services import Services
 from tailrace.api.shared_encoding import Encodings
 from tailrace.fold.compaction import CompactionPolicy
+from tailrace.fold.folds import Folds
 from tailrace.log.base import Log
 from tailrace.log.datadir import lock_data_dir
 from tailrace.log.sqlite import SqliteLog
@@ -102,11 +103,12 @@ async def services(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         broker = _broker(settings)
         mcp = await _mcp(settings, environ, stack)
         agents = configured_agents(settings, environ, Outputs(store), broker, mcp.connections if mcp else ())
-        runner = await _runner(settings, environ, engines, known, traffic, tracing, agents, stack)
+        folds = Folds()
+        runner = await _runner(settings, environ, engines, folds, known, traffic, tracing, agents, stack)
         start = runner.drive if engines.runs is None else _put(engines.runs)
-        control = Control(log, store, Answers(store), start, _reviver(engines, runner))
+        control = Control(log, store, folds, Answers(store), start, _reviver(engines, runner))
         turns = Turns(store, control, tracing)
-        projector = Projector(log, store, engines.projections, keep_s=settings.log.keep_s, freed=turns.begin_all)
+        projector = Projector(log, store, folds, engines.projections, keep_s=settings.log.keep_s, freed=turns.begin_all)
         await _start_workers(settings, engines, runner, control, turns, projector, stack)
         readers, reader = Readers(), RunReader(log, store)
         yield Services(
@@ -178,8 +180,8 @@ async def _redis_engines(settings: Settings, url: str, store: Store, stack: Asyn
 
 
 async def _runner(
-    settings: Settings, environ: Mapping[str, str], engines: _Engines, known: Registry, traffic: Traffic,
-    tracing: Tracing, agents: Agents, stack: AsyncExitStack,
+    settings: Settings, environ: Mapping[str, str], engines: _Engines, folds: Folds, known: Registry,
+    traffic: Traffic, tracing: Tracing, agents: Agents, stack: AsyncExitStack,
 ) -> Runner:  # fmt: skip
     http = await stack.enter_async_context(Upstream())
     ways = await stack.enter_async_context(Sockets(http, _sockets(settings)))
@@ -187,7 +189,7 @@ async def _runner(
     roles = settings.server.roles
     does = frozenset(kind for kind, role in DONE_BY.items() if role in roles)
     driver = Driver(caller, known, engines.store, tracing, agents, now_ms, does, _passer(engines))
-    return Runner(engines.log, driver, tracing, run_s=settings.limits.run_s, now=now_ms)
+    return Runner(engines.log, folds, driver, tracing, run_s=settings.limits.run_s, now=now_ms)
 
 
 async def _start_workers(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.fold.folds import Folds
 from tailrace.log.base import Log, pages
 from tailrace.log.memory import MemoryLog
 from tailrace.log.redis import RedisLog
@@ -49,7 +50,7 @@ async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[L
 
 async def begun(log: Log) -> RunWriter:
     """The writer of a run in which an item is open."""
-    writer = await RunWriter.open(log, "run_1")
+    writer = await RunWriter.open(log, Folds(), "run_1")
     start = ResponseStart(
         response_id="run_1", turn_id="t", thread_id="t", agent_id="a", model_id="m", provider_id="p", created_at=1
     )

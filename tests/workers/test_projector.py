@@ -1,16 +1,21 @@
 """The projector: what the log says gets into the store, whatever gets in between."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from tailrace.fold.folds import Folds
 from tailrace.fold.reducer import fold
+from tailrace.log.base import Log
 from tailrace.log.memory import MemoryLog
+from tailrace.log.sqlite import SqliteLog
 from tailrace.log.work_memory import MemoryWork
+from tailrace.runs.writer import RunWriter
 from tailrace.schema import codec
 from tailrace.schema.errors import NotReady
 from tailrace.schema.events import (
@@ -73,7 +78,7 @@ def done(run_id: str) -> ResponseDone:
     return ResponseDone(response_id=run_id, status="complete", finish_reason="stop")
 
 
-async def begin(log: MemoryLog, store: SqlStore, run_id: str, *payloads: Payload) -> int:
+async def begin(log: Log, store: SqlStore, run_id: str, *payloads: Payload) -> int:
     """A run in store and log, with its first events."""
     request = RunRequest(
         run_id=run_id, turn_id="t", thread_id=f"thread_{run_id}", provider_id="p", model_id="m", input=[],
@@ -94,15 +99,15 @@ async def _nothing(_thread_ids: Collection[str]) -> None:
     """Nothing waits for a thread here."""
 
 
-def projector(log: MemoryLog, store: SqlStore) -> Projector:
-    return Projector(log, store, MemoryWork(), keep_s=60, freed=_nothing)
+def projector(log: Log, store: SqlStore) -> Projector:
+    return Projector(log, store, Folds(), MemoryWork(), keep_s=60, freed=_nothing)
 
 
 @asynccontextmanager
 async def projecting(log: MemoryLog, store: SqlStore) -> AsyncIterator[MemoryWork]:
     """A projector at work on what is announced of the log; its queue."""
     work = MemoryWork(lease_s=0.1)
-    jobs = [Announcer(log, work).run, Projector(log, store, work, keep_s=60, freed=_nothing).run]
+    jobs = [Announcer(log, work).run, Projector(log, store, Folds(), work, keep_s=60, freed=_nothing).run]
     tasks = [asyncio.create_task(job()) for job in jobs]
     yield work
     for task in tasks:
@@ -184,23 +189,54 @@ async def test_c45_a_thousand_deltas_in_a_second_cost_a_few_writes(store: Counti
     assert len(store.writes) <= took / INTERVAL_S + 2
 
 
-async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingStore):
+async def test_c39_c42_what_cannot_be_read_stays_with_its_run(store: CountingStore, tmp_path: Path):
     """Garbage in a log is kept under its run as a `provider_event`; the run's other events and other runs go on."""
-    log = MemoryLog()
+    path, garbage = tmp_path / "log.db", b'{"type":"item_start","item_id":7'
+    log = SqliteLog(path)
     for run_id in ("bad", "good"):
         await begin(log, store, run_id, ItemStart(item_id="a", item_type="message"))
-    (batch,) = await log.read("bad")
-    del batch.payloads
-    batch.raw = [codec.encode(start("bad")), b'{"type":"item_start","item_id":7']
+    await log.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        damaged = codec.encode(start("bad")) + b"\n" + garbage
+        db.execute(
+            "UPDATE batches SET payloads = ? WHERE run = (SELECT run FROM runs WHERE run_id = 'bad')", (damaged,)
+        )
+    log = SqliteLog(path)
     working = projector(log, store)
     await working.settle("bad")
     await working.settle("good")
     assert (await store.get_run("bad")).response.last_seq == 2
     assert (await store.get_run("good")).response.last_seq == 2
+    (batch,) = await log.read("bad")
+    await log.close()
     damage = batch.payloads[1]
     assert damage.name == "unreadable"
-    assert damage.data["raw"] == '{"type":"item_start","item_id":7'
+    assert damage.data["raw"] == garbage.decode()
     assert codec.decode_payload(batch.raw[1]) == damage
+
+
+async def test_what_its_writer_has_folded_is_projected_all_the_same(store: CountingStore):
+    """Writer and projector share a run's fold: whoever looks first folds, and what is stored is the fold of the log."""
+    log, folds = MemoryLog(), Folds()
+    working = Projector(log, store, folds, MemoryWork(), keep_s=60, freed=_nothing)
+    await begin(log, store, "r")
+    writer = await RunWriter.open(log, folds, "r")
+    assert writer.state is folds.of("r")
+    events: list[Payload] = [
+        ItemStart(item_id="a", item_type="message"),
+        ItemDelta(item_id="a", delta_content="b"),
+        ItemDelta(item_id="a", delta_content="c"),
+        ItemCancelled(item_id="a"),
+        done("r"),
+    ]
+    for seq, payload in enumerate(events, 2):
+        await writer.append([payload], TRACE)
+        if seq % 2:
+            assert writer.state.last_seq == seq
+        await working.settle("r")
+        assert (await store.get_run("r")).response == fold(await log.read("r"))
+    archived = await store.archived("r")
+    assert [batch.payloads for batch in archived or ()] == [list(batch.payloads) for batch in await log.read("r")]
 
 
 async def test_who_waits_for_a_thread_is_told_though_the_store_was_out_of_reach(store: CountingStore):
@@ -217,7 +253,7 @@ async def test_who_waits_for_a_thread_is_told_though_the_store_was_out_of_reach(
     for run_id in ("a", "b", "c"):
         await log.append(run_id, await begin(log, store, run_id), [done(run_id)], TRACE)
     await work.put(["a", "b"])
-    task = asyncio.create_task(Projector(log, store, work, keep_s=60, freed=freed).run())
+    task = asyncio.create_task(Projector(log, store, Folds(), work, keep_s=60, freed=freed).run())
     async with asyncio.timeout(10):
         while not told:
             await asyncio.sleep(0)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tailrace.client.client import ClientError
+from tailrace.fold.folds import Folds
 from tailrace.runs.agents import Agents
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.model_call import ModelCaller
@@ -36,7 +37,7 @@ async def runner(server: Served) -> AsyncIterator[Runner]:
     async with Upstream() as upstream:
         caller = ModelCaller(upstream, timeouts, RetryPolicy(attempts=1, total_s=1), {}, Traffic({}, lambda: 0))
         driver = Driver(caller, services.registry, services.store, services.tracing, Agents({}, policy), services.now)
-        yield Runner(services.log, driver, services.tracing, run_s=3600, now=services.now)
+        yield Runner(services.log, Folds(), driver, services.tracing, run_s=3600, now=services.now)
 
 
 def reaper(server: Served, runner: Runner, action_s: float = 3600) -> Reaper:
@@ -71,7 +72,7 @@ async def stored(server: Served, run_id: str, created_at: int | None = None) -> 
 async def died_in_mid_step(server: Served, run_id: str, *, created_at: int | None = None) -> None:
     """A run whose server died in the middle of its first answer."""
     run = await stored(server, run_id, created_at)
-    writer = await RunWriter.open(server.services.log, run_id)
+    writer = await RunWriter.open(server.services.log, Folds(), run_id)
     step = StepStart(step=1, provider_id="responses", model_id="m")
     half: list[Payload] = [ItemStart(item_id="a", item_type="message"), ItemDelta(item_id="a", delta_content="half")]
     await writer.append([*opening(run.request, run.response.created_at), step, *half], TRACE)
@@ -108,7 +109,7 @@ async def test_a_run_that_was_lost_too_often_is_ended(server: Served, runner: Ru
     """One more worker lost than the server allows: the error says so, and no model is called any more."""
     await died_in_mid_step(server, "r")
     for step in (2, 3):
-        writer = await RunWriter.open(server.services.log, "r")
+        writer = await RunWriter.open(server.services.log, Folds(), "r")
         await writer.append(takeover(writer), TRACE)
         if step == 2:
             await writer.append([StepStart(step=step, provider_id="responses", model_id="m")], TRACE)

@@ -5,7 +5,7 @@ Tolerant: an event that fits nowhere (unknown item, item that has ended, second 
 terminal event) is counted in `ignored` and changes nothing; the grammar keeps such events out of logs of our own.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -134,19 +134,29 @@ class Reducer:
     def fold(self, batches: Iterable[Batch]) -> "Reducer":
         """Fold in whole batches."""
         for batch in batches:
-            for seq, payload in enumerate(batch.payloads, batch.first_seq):
-                if (
-                    type(payload) is ItemDelta
-                    and seq > self.last_seq
-                    and type(held := self._items.get(payload.item_id)) is Draft
-                    and self.status not in ENDED
-                ):  # as nearly each event: what `apply` does with it, without a call
-                    self.last_seq, self._now = seq, batch.timestamp
-                    self._updated_at = max(self._updated_at, batch.timestamp)
-                    held.grow(payload)
-                else:
+            if batch.last_seq <= self.last_seq:
+                continue
+            if batch.grows and batch.first_seq > self.last_seq and self.status not in ENDED:
+                self._grow(batch)
+            else:
+                for seq, payload in enumerate(batch.payloads, batch.first_seq):
                     self.apply(seq, batch.timestamp, payload)
         return self
+
+    def _grow(self, batch: Batch) -> None:
+        """`apply` for each of a live run's new deltas, as nearly every batch holds them."""
+        items, grown = self._items, False
+        deltas: Sequence[ItemDelta] = batch.payloads  # type: ignore[assignment]  # nothing else grows (events.GROWING)
+        for seq, delta in enumerate(deltas, batch.first_seq):
+            held = items.get(delta.item_id)
+            if type(held) is Draft:
+                held.grow(delta)
+                grown = True
+            else:  # late, of no item that there is, or of one from a snapshot
+                self.apply(seq, batch.timestamp, delta)
+        self.last_seq, self._now = batch.last_seq, batch.timestamp
+        if grown and batch.timestamp > self._updated_at:
+            self._updated_at = batch.timestamp
 
     def response(self) -> Response:
         """The run as of now. Raises ValueError before `response_start`."""

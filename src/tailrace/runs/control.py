@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from tailrace.fold.folds import Folds
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, pages
 from tailrace.runs.answers import Answers, check
@@ -47,8 +48,9 @@ class ToolOutput(NamedTuple):
 class Control:
     """Begins, answers and ends runs through their logs."""
 
-    def __init__(self, log: Log, store: Store, answers: Answers, start: Start, revive: Revive) -> None:
+    def __init__(self, log: Log, store: Store, folds: Folds, answers: Answers, start: Start, revive: Revive) -> None:
         self._log = log
+        self._folds = folds
         self._store = store
         self._answers = answers
         self._start = start
@@ -59,7 +61,7 @@ class Control:
         """Put a new run's first events in the log, then have it driven. Raises NotReady."""
         async with self._alone(run.request.run_id):
             try:
-                writer = await RunWriter.open(self._log, run.request.run_id)
+                writer = await RunWriter.open(self._log, self._folds, run.request.run_id)
             except Sealed:
                 return  # called off before it began
             if writer.origin is not None:
@@ -175,7 +177,7 @@ class Control:
 
     async def _open(self, run_id: str) -> RunWriter:
         try:
-            return await reopen(self._log, self._store, run_id)
+            return await reopen(self._log, self._store, self._folds, run_id)
         except Sealed as error:
             raise Conflict(f"run {run_id} has ended", run_id=run_id) from error
 
@@ -189,7 +191,7 @@ class Control:
     async def _call_off(self, run: StoredRun, reason: str, trace: TraceContext) -> None:
         """Begin a run that nobody has begun, and end it."""
         with suppress(Sealed):
-            writer = await reopen(self._log, self._store, run.request.run_id)
+            writer = await reopen(self._log, self._store, self._folds, run.request.run_id)
             if writer.origin is None:
                 await writer.append(opening(run.request, run.response.created_at), trace)
                 await abort(writer, reason, trace)
@@ -206,7 +208,7 @@ class Control:
 
     async def _end(self, run_id: str, ending: ErrorInfo | str, trace: TraceContext | None) -> None:
         try:
-            writer = await reopen(self._log, self._store, run_id)
+            writer = await reopen(self._log, self._store, self._folds, run_id)
         except Sealed:
             return
         if writer.origin is None:

@@ -29,7 +29,7 @@ _LAST_COUNTS_S = 2.5  # how long counts that come behind an answer are waited fo
 _FACTS = frozenset({ProviderEvent, UsageUpdate})  # about the answer: no progress of it
 
 # What the log is told of an answer, where that is not the answer itself.
-Retell = Callable[[Sequence[Payload]], list[Payload]]
+Retell = Callable[[Sequence[Payload]], Sequence[Payload]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ModelCaller:
         writer: RunWriter,
         trace: TraceContext,
         tries: Tries,
-        retell: Retell = list,
+        retell: Retell = tuple,
     ) -> None:
         """Carry out step `step`, whose `step_start` is in the log, up to its `step_done`. Raises ProviderError.
 

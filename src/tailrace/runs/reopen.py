@@ -4,6 +4,7 @@ A log that was let go (its archive stays) is made anew by whoever opens it: what
 readers would wait for ever.
 """
 
+from tailrace.fold.folds import Folds
 from tailrace.log.base import Log
 from tailrace.runs.writer import RunWriter
 from tailrace.schema.errors import NotFound, Sealed
@@ -11,9 +12,9 @@ from tailrace.schema.response import ENDED
 from tailrace.store.base import Store
 
 
-async def reopen(log: Log, store: Store, run_id: str) -> RunWriter:
+async def reopen(log: Log, store: Store, folds: Folds, run_id: str) -> RunWriter:
     """Take the run (epoch + 1). Raises Sealed where it has ended or was deleted, and NotReady."""
-    writer = await RunWriter.open(log, run_id)
+    writer = await RunWriter.open(log, folds, run_id)
     if writer.origin is None and await _is_over(store, run_id):
         await log.delete([run_id])
         raise Sealed(f"run {run_id!r} has ended")

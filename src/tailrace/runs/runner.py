@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from tailrace.fold.folds import Folds
 from tailrace.log.base import Log
 from tailrace.runs.drive import Driver, opening, takeover
 from tailrace.runs.endings import fail, finish
@@ -42,8 +43,11 @@ class Runner:
     either in the log or refused by the epoch, and never half known. `watch` ends the tasks of runs that were so taken.
     """
 
-    def __init__(self, log: Log, driver: Driver, tracing: Tracing, *, run_s: float, now: Callable[[], int]) -> None:
+    def __init__(
+        self, log: Log, folds: Folds, driver: Driver, tracing: Tracing, *, run_s: float, now: Callable[[], int]
+    ) -> None:
         self._log = log
+        self._folds = folds
         self._driver = driver
         self._tracing = tracing
         self._run_s = run_s
@@ -68,7 +72,7 @@ class Runner:
         if run.request.run_id in self._driven:
             return
         try:
-            writer = await reopen(self._log, self._driver.store, run.request.run_id)
+            writer = await reopen(self._log, self._driver.store, self._folds, run.request.run_id)
         except Sealed:
             return
         if writer.state.start is None:
@@ -202,7 +206,7 @@ class Runner:
         Under a new epoch: what the writer had in flight when it was interrupted is not known.
         """
         try:
-            writer = await RunWriter.open(self._log, run_id)
+            writer = await RunWriter.open(self._log, self._folds, run_id)
             if ending is None:
                 await finish(writer, "limit", self.trace(writer), "time_s")
             else:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tailrace.fold.draft import start_of
+from tailrace.fold.folds import Folds
 from tailrace.fold.grammar import Grammar
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, Offered, pages
@@ -34,9 +35,9 @@ class RunWriter:
     What it appends is folded when somebody looks at `state`, many events at a time: nobody does while text grows.
     """
 
-    def __init__(self, log: Log, run_id: str, epoch: int) -> None:
+    def __init__(self, log: Log, fold: Reducer, run_id: str, epoch: int) -> None:
         self.run_id = run_id
-        self._state = Reducer()
+        self._state = fold
         self._unfolded: list[Batch] = []
         self.grammar = Grammar()
         self.origin: TraceContext | None = None  # the span that the run began with
@@ -48,13 +49,15 @@ class RunWriter:
         self._landed: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, log: Log, run_id: str) -> "RunWriter":
+    async def open(cls, log: Log, folds: Folds, run_id: str) -> "RunWriter":
         """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
-        writer = cls(log, run_id, await log.acquire(run_id))
-        if writer.epoch > 1:  # else nobody has had it before
-            async for page in pages(log, run_id):
-                for batch in page:
-                    writer._take(batch)
+        epoch = await log.acquire(run_id)
+        if epoch == 1:  # nobody has had it before
+            return cls(log, folds.begin(run_id), run_id, epoch)
+        writer = cls(log, folds.of(run_id), run_id, epoch)
+        async for page in pages(log, run_id):
+            for batch in page:
+                writer._take(batch)
         return writer
 
     async def append(self, payloads: Sequence[Payload], trace: TraceContext) -> None:
@@ -82,10 +85,10 @@ class RunWriter:
         if self._due and self._due[-1][1] is trace:
             self._due[-1][0].extend(legal)
         else:
-            self._due.append((legal, trace))
+            self._due.append((list(legal), trace))
         return self._under_way and sum(len(due) for due, _ in self._due) < MOST_DUE
 
-    def _is_taken(self, payloads: list[Payload], trace: TraceContext) -> bool:
+    def _is_taken(self, payloads: Sequence[Payload], trace: TraceContext) -> bool:
         """Is it in the log, or on its way?"""
         self._under_way = True  # it may be told at once
         offered: Offered = False
@@ -132,13 +135,14 @@ class RunWriter:
         if self._refusal is not None:
             raise self._refusal
 
-    def _legal(self, payloads: Sequence[Payload]) -> list[Payload]:
-        legal = list(payloads)
-        for at, payload in enumerate(payloads):
-            violation = self.grammar.accept(payload)
-            if violation is not None:
-                legal[at] = _out_of_order(payload, violation)
-        return legal
+    def _legal(self, payloads: Sequence[Payload]) -> Sequence[Payload]:
+        violations = list(map(self.grammar.accept, payloads))
+        if not any(violations):  # as always, but for bugs
+            return payloads
+        return [
+            payload if violation is None else _out_of_order(payload, violation)
+            for payload, violation in zip(payloads, violations, strict=True)
+        ]
 
     def _take(self, batch: Batch) -> None:
         for payload in batch.payloads:

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import structlog
 
+from tailrace.fold.folds import Folds
 from tailrace.fold.reducer import Reducer
 from tailrace.log.base import Log, pages
 from tailrace.log.work import Job, Work
@@ -23,11 +24,21 @@ logger = structlog.get_logger()
 AT_ONCE = 64  # runs that are claimed together
 FOLDED_AT_ONCE = 64  # events, in one turn of the loop: some tenths of a millisecond
 RETRY_S = 0.5
-MAX_STATES = 1024  # folds kept in memory, to go on from; another's is read anew
+MAX_HELD = 1024  # folds kept in memory, to go on from; another's is read anew
 RESTING = ENDED | {"requires_action"}  # nothing more for a while: what is kept in memory can go
 
 
 Freed = Callable[[Collection[str]], Awaitable[None]]
+
+
+class _Held:
+    """A run's fold, and up to which seq it was projected: its writer folds on as well."""
+
+    __slots__ = ("fold", "seq")
+
+    def __init__(self, fold: Reducer) -> None:
+        self.fold = fold
+        self.seq = 0
 
 
 class Projector:
@@ -37,14 +48,15 @@ class Projector:
     A run that cannot be projected holds up nobody: it is handed out again, and dead after so many times (`Work.dead`).
     """
 
-    def __init__(self, log: Log, store: Store, work: Work, *, keep_s: float, freed: Freed) -> None:
+    def __init__(self, log: Log, store: Store, folds: Folds, work: Work, *, keep_s: float, freed: Freed) -> None:
         self._log = log
+        self._folds = folds
         self._store = store
         self._work = work
         self._keep_s = keep_s
         self._freed = freed
         self._free: set[str] = set()
-        self._states: OrderedDict[str, Reducer] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._writing = asyncio.Lock()
         self._folded = 0  # events, since others last had their turn
 
@@ -110,32 +122,35 @@ class Projector:
         await self._store.ping()
 
     async def _write(self, run_ids: Sequence[str]) -> None:
-        """Project these; if that fails, they are to be folded anew."""
+        """Project these; if that fails, they are to be projected anew."""
         try:
             projections = [made for run_id in run_ids if (made := await self._project(run_id)) is not None]
             if projections:
                 await self._store.project(projections)
         except BaseException:
             for run_id in run_ids:
-                self._states.pop(run_id, None)
+                self._held.pop(run_id, None)
             raise
         await self._forget(projections)
 
     async def _project(self, run_id: str) -> Projection | None:
-        state = self._state(run_id)
-        before = state.last_seq
+        held = self._hold(run_id)
+        fold, before = held.fold, held.fold.last_seq
         new = [batch async for page in pages(self._log, run_id, before) for batch in page]
-        state.fold(new)
-        await self._let_others(state.last_seq - before)
-        if state.start is None:  # deleted meanwhile
-            del self._states[run_id]
+        fold.fold(new)
+        if fold.start is None:  # deleted meanwhile
+            del self._held[run_id]
             return None
-        if state.last_seq == before:
+        if fold.last_seq == held.seq:
             return None
-        if state.status not in ENDED:
-            return Projection(response=state.response(), archive=None)
-        archive = [batch async for page in pages(self._log, run_id) for batch in page] if before else new
-        return Projection(response=state.response(), archive=archive)
+        response = fold.response()
+        held.seq = response.last_seq
+        await self._let_others(response.last_seq - before)
+        if response.status not in ENDED:
+            return Projection(response=response, archive=None)
+        is_all = bool(new) and new[0].first_seq == 1 and new[-1].last_seq == response.last_seq
+        archive = new if is_all else [batch async for page in pages(self._log, run_id) for batch in page]
+        return Projection(response=response, archive=archive)
 
     async def _let_others(self, folded: int) -> None:
         """Between runs the streams have their turn, when some have been folded of so many events."""
@@ -144,17 +159,19 @@ class Projector:
             self._folded = 0
             await asyncio.sleep(0)
 
-    def _state(self, run_id: str) -> Reducer:
-        state = self._states.setdefault(run_id, Reducer())
-        self._states.move_to_end(run_id)
-        if len(self._states) > MAX_STATES:
-            self._states.popitem(last=False)
-        return state
+    def _hold(self, run_id: str) -> _Held:
+        held = self._held.get(run_id)
+        if held is None:
+            held = self._held[run_id] = _Held(self._folds.of(run_id))
+        self._held.move_to_end(run_id)
+        if len(self._held) > MAX_HELD:
+            self._held.popitem(last=False)
+        return held
 
     async def _forget(self, projections: Sequence[Projection]) -> None:
         for projection in projections:
             if projection.response.status in RESTING:
-                self._states.pop(projection.response.id, None)
+                self._held.pop(projection.response.id, None)
             if projection.response.status in ENDED:
                 self._free.add(projection.response.thread_id)
         archived = [projection.response.id for projection in projections if projection.archive is not None]
