@@ -55,9 +55,9 @@ class Server(_Section, frozen=True, kw_only=True):
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
-    """Where runs' logs are: in Redis (`url`), else in a file. How long appends wait for those of
-    other runs, for less CPU at more latency (`gather_ms`), and how long the log of an ended run is kept beside its
-    archive (`keep_s`)."""
+    """Where runs' logs are: in Redis (`url`), else in a file. How long appends, and new runs, wait for those of others,
+    for less CPU at more latency (`gather_ms`), and how long the log of an ended run is kept beside its archive
+    (`keep_s`)."""
 
     url: RedisUrl | None = None
     gather_ms: NotNegative = 0.0

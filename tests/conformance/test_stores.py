@@ -35,6 +35,18 @@ class TestSqlite(StoreConformance, TurnsConformance):
         await store.close()
 
 
+class TestSqliteGathering(StoreConformance, TurnsConformance):
+    """The suite, where new runs wait for others."""
+
+    @pytest.fixture
+    async def store(self, empty_database: Path, tmp_path: Path) -> AsyncIterator[Store]:
+        """An empty store."""
+        path = shutil.copy(empty_database, tmp_path / "store.db")
+        store = await open_store(f"sqlite:///{path}", gather_ms=2)
+        yield store
+        await store.close()
+
+
 class TestPostgres(StoreConformance, TurnsConformance):
     """The suite, for the SQL store on PostgreSQL."""
 

@@ -12,6 +12,7 @@ from tailrace.schema.errors import NotReady, SettingsError
 from tailrace.schema.response import Response, Status
 from tailrace.store import sql_deletion, sql_inputs, sql_projection, sql_runs, sql_threads
 from tailrace.store.base import Input, Projection, StoredRun, Thread
+from tailrace.store.creations import Creations
 from tailrace.store.database import Database, SqliteDatabase
 from tailrace.store.engine import is_postgres, make_engine, reason, shown
 from tailrace.store.migrations import migrate
@@ -24,8 +25,9 @@ __all__ = ["SqlStore", "migrate", "open_store"]
 ATTEMPTS = 4  # of a run that others stand in the way of, who are gone when they are looked for
 
 
-async def open_store(url: str) -> "SqlStore":
+async def open_store(url: str, *, gather_ms: float = 0) -> "SqlStore":
     """The store at `sqlite:///path` or `postgresql://user:password@host/database`; an empty one gets its tables.
+    `gather_ms`: how long a new run waits for others to be stored with.
 
     Raises SettingsError where it cannot be reached, or is of another version: then `tailrace migrate` is to be run.
     """
@@ -40,10 +42,13 @@ async def open_store(url: str) -> "SqlStore":
         engine.dispose()
         raise
     if postgres:
-        return SqlStore(PostgresDatabase(engine))
+        return SqlStore(PostgresDatabase(engine), gather_ms=gather_ms)
     database = SqliteDatabase(engine)
     return SqlStore(
-        database, await database.read(sql_inputs.read_spoken_to), await database.read(sql_runs.waiting_threads)
+        database,
+        await database.read(sql_inputs.read_spoken_to),
+        await database.read(sql_runs.waiting_threads),
+        gather_ms=gather_ms,
     )
 
 
@@ -52,13 +57,19 @@ class SqlStore:
 
     `spoken_to`: the runs that something was said to, `waiting`: the threads in which a run may wait for its turn, where
     only this process can change that (a file of its own: log/datadir.py): nearly all runs end without either, and need
-    not look for it.
+    not look for it. `gather_ms`: see `open_store`.
     """
 
     def __init__(
-        self, database: Database, spoken_to: Iterable[str] | None = None, waiting: Iterable[str] | None = None
+        self,
+        database: Database,
+        spoken_to: Iterable[str] | None = None,
+        waiting: Iterable[str] | None = None,
+        *,
+        gather_ms: float = 0,
     ) -> None:
         self._db = database
+        self._creations = Creations(database, gather_ms / 1000)
         self._spoken_to = set(spoken_to) if spoken_to is not None else None
         self._waiting = set(waiting) if waiting is not None else None
 
@@ -103,7 +114,8 @@ class SqlStore:
         refusal: BaseException | None = None
         for _ in range(ATTEMPTS):
             try:
-                return await self._db.write_little(sql_runs.insert_run, run, new_thread)
+                await self._creations.create(run, new_thread)
+                return run
             except sql_runs.Taken as taken:
                 refusal = taken.__cause__
             earlier = await self._db.read(sql_runs.look_what_is_taken, run, new_thread)

@@ -3,7 +3,7 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, get_args
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from tailrace.store import archive
 from tailrace.store.base import CHAIN_LIMIT, StoredRun, Thread
 from tailrace.store.cursors import read_cursor, write_cursor
 from tailrace.store.sql_snapshots import RESPONSE, RUN, read_responses, read_runs
-from tailrace.store.sql_threads import find_thread, insert_thread, no_such_thread
+from tailrace.store.sql_threads import find_thread, insert_threads, no_such_thread
 from tailrace.store.tables import archives, runs, threads
 
 _GOING = sorted(set(get_args(Status)) - ENDED)
@@ -62,15 +62,14 @@ class Taken(Exception):
     """Something stands in the way of a new run: its id, its thread's, the lack of one, or a live run."""
 
 
-def insert_run(db: Connection, run: StoredRun, new_thread: Thread | None) -> StoredRun:
-    """`Store.create_run` where nothing stands in its way, which the database's constraints tell. Raises Taken."""
+def insert_runs(db: Connection, new: Sequence[tuple[StoredRun, Thread | None]]) -> None:
+    """`Store.create_run` of each run, with its thread where that is new, if nothing stands in the way of any: the
+    database's constraints tell. Raises Taken."""
     try:
-        if new_thread is not None:
-            insert_thread(db, new_thread)
-        db.execute(_INSERT, _to_row(run))
+        insert_threads(db, [thread for _, thread in new if thread is not None])
+        db.execute(_INSERT, [_to_row(run) for run, _ in new])
     except IntegrityError as error:
         raise Taken from error
-    return run
 
 
 def enqueue_run(db: Connection, run: StoredRun) -> StoredRun:

@@ -3,6 +3,7 @@
 Statements are built once, with names for their values: building one costs more than the database takes to carry it out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import asdict
@@ -27,15 +28,17 @@ _DELETE_TAGS = delete(thread_tags).where(thread_tags.c.thread_id == bindparam("i
 def create_thread(db: Connection, thread: Thread) -> None:
     """See `Store.create_thread`."""
     try:
-        insert_thread(db, thread)
+        insert_threads(db, [thread])
     except IntegrityError:
         raise Conflict(f"there is a thread {thread.thread_id!r} already") from None
 
 
-def insert_thread(db: Connection, thread: Thread) -> None:
-    """With its tags. Raises IntegrityError where the id is taken."""
-    db.execute(_INSERT, _to_columns(asdict(thread)))
-    _insert_tags(db, thread)
+def insert_threads(db: Connection, new: Sequence[Thread]) -> None:
+    """With their tags. Raises IntegrityError where an id is taken."""
+    if new:
+        db.execute(_INSERT, [_to_columns(asdict(thread)) for thread in new])
+    for thread in new:
+        _insert_tags(db, thread)
 
 
 def get_thread(db: Connection, thread_id: str) -> Thread:
