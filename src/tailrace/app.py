@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import urandom
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tailrace.api.metrics import Value
 from tailrace.api.readers import Readers
@@ -145,11 +146,12 @@ async def _engines(settings: Settings, stack: AsyncExitStack) -> _Engines:
     data = Path(settings.data)
     if alone:
         stack.callback(lock_data_dir(data).release)
-    store = await open_store(settings.store.url or f"sqlite:///{data / 'store.db'}")
+    url, gather_ms = settings.store.url or f"sqlite:///{data / 'store.db'}", settings.log.gather_ms
+    store = await open_store(url, gather_ms=gather_ms)
     stack.push_async_callback(store.close)
     if settings.log.url is not None:
         return await _redis_engines(settings, settings.log.url, store, stack)
-    log = SqliteLog(data / "log.db", gather_ms=settings.log.gather_ms)
+    log = SqliteLog(data / "log.db", gather_ms=gather_ms)
     stack.push_async_callback(log.close)
     projections = MemoryWork()
     await projections.put([head.run_id for head in await log.heads()])
@@ -463,14 +465,20 @@ async def _background(*jobs: Callable[[], Awaitable[None]]) -> AsyncIterator[Non
             await asyncio.gather(*tasks)
 
 
+_IN_SQLITE: dict[type, Callable[[Any], bytes | int | None]] = {bytes: bytes, bool: int, type(None): lambda _: None}
+
+
 def _tune_interpreter() -> None:
     """Leave the collector in peace, and the loop the interpreter.
 
     What is alive now lives as long as the server, and nearly all else dies by reference count: to look through it all
     every 700 allocations would be 5 % of the CPU for nothing. Streams wait meanwhile: a look at 10,000 took at most
     6 ms, one at 50,000 up to 25. A thread that computes (the store's) may keep the interpreter for half a millisecond,
-    not for five, because they wait for that, too.
+    not for five, because they wait for that, too. And what SQLite stores as it is need not be asked how it is stored:
+    sqlite3 looks for an answer in places that have none, at 2,000 instructions a value.
     """
+    for kind, adapt in _IN_SQLITE.items():
+        sqlite3.register_adapter(kind, adapt)
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

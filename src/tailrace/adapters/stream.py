@@ -34,7 +34,7 @@ class StreamDecoder(ABC):
         self.ending = False
         self.error: ProviderError | None = None
         self._context = context
-        self._parser = self.FRAMING.parser()
+        self._parser, self._json = self.FRAMING.parser(), self.FRAMING.json
         self._collector = Collector(context)
         self._begun = False
         self._body: bytearray | None = None  # the answer so far, where it is no event stream
@@ -172,7 +172,7 @@ class StreamDecoder(ABC):
 
     def _read(self, frame: Any, *, is_last: bool = False) -> None:
         """One event. The last one may be cut: then it is none, and the end of the bytes speaks for it."""
-        data = self.FRAMING.json(frame)
+        data = self._json(frame)
         try:
             event = codec.decode_any(data)
         except (InvalidJson, RecursionError):

@@ -128,7 +128,7 @@ class SqliteLog:
             return batch
         payloads = tuple(payloads)  # the caller may go on with its list
         check_payloads(payloads)
-        raw = [codec.encode(payload) for payload in payloads]
+        raw = tuple(map(codec.encode, payloads))
         committed: Batch = await self._submit(partial(self._append, run_id, epoch, payloads, raw, trace))
         return committed
 
@@ -146,7 +146,7 @@ class SqliteLog:
             return False
         if len(payloads) != 1:
             check_payloads(payloads)
-        raw = list(map(codec.encode, payloads))
+        raw = tuple(map(codec.encode, payloads))
         self._join(told, partial(self._append, run_id, epoch, tuple(payloads), raw, trace))
         return True
 
@@ -158,7 +158,7 @@ class SqliteLog:
         writer = self._writers.get(run_id)
         if writer is None or self._group or self._closed or self._journal.is_full or self._gather_seconds:
             return None
-        raw = list(map(codec.encode, payloads))
+        raw = tuple(map(codec.encode, payloads))
         rest = b"\n".join(raw)
         if len(rest) > LARGE_BYTES:
             return None
