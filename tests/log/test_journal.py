@@ -251,7 +251,7 @@ async def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> 
     row = (last_id + 1, 1, 2, 2, batch.timestamp, TRACE.traceparent, None, batch.raw[0])
     (tmp_path / "log.journal").write_bytes(record(row))
     log = SqliteLog(tmp_path / "log.db")
-    assert [each.raw for each in await read_all(log, "r")] == [batch.raw, batch.raw]
+    assert [list(each.raw) for each in await read_all(log, "r")] == [list(batch.raw)] * 2
     assert (await log.append("r", await log.acquire("r"), [done("r")], TRACE)).first_seq == 3
     await log.close()
 
