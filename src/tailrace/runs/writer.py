@@ -50,7 +50,8 @@ class RunWriter:
 
     @classmethod
     async def open(cls, log: Log, folds: Folds, run_id: str) -> "RunWriter":
-        """Take the run (epoch + 1) and fold what is there. Raises Sealed where it has ended."""
+        """Take the run (epoch + 1) and fold what is there, into the fold that others of this process may hold as well.
+        Raises Sealed where it has ended."""
         epoch = await log.acquire(run_id)
         if epoch == 1:  # nobody has had it before
             return cls(log, folds.begin(run_id), run_id, epoch)
